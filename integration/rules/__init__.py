@@ -1,0 +1,48 @@
+"""The admin's rules file: YAML to rules with every mistake named, and a lead to a decision.
+
+Pure throughout: no clock, network, disk, log or Flask. The caller reads the file and the environment.
+"""
+
+from integration.rules.decide import decide, read_event
+from integration.rules.explain import Explanation, explain
+from integration.rules.loader import load_rules
+from integration.rules.placeholders import WritebackFacts
+from integration.rules.shapes import (
+    Answers,
+    Event,
+    Ignored,
+    Mistake,
+    Rule,
+    Rules,
+    RulesError,
+    RulesTest,
+    Source,
+    TestResult,
+    WriteBack,
+)
+from integration.rules.testing import run_tests
+from integration.rules.writeback import BadWriteback, RenderedRequest, render_writeback
+
+__all__ = [
+    "Answers",
+    "BadWriteback",
+    "Event",
+    "Explanation",
+    "Ignored",
+    "Mistake",
+    "RenderedRequest",
+    "Rule",
+    "Rules",
+    "RulesError",
+    "RulesTest",
+    "Source",
+    "TestResult",
+    "WriteBack",
+    "WritebackFacts",
+    "decide",
+    "explain",
+    "load_rules",
+    "read_event",
+    "render_writeback",
+    "run_tests",
+]

@@ -1,0 +1,150 @@
+"""Reads `tests:`, and finds paths that no test record has."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from integration.model import DecisionKind, Reason
+from integration.payload import paths_in
+from integration.rules.reader import Reader, nearest
+from integration.rules.shapes import Expectation, RulesTest, Source
+from integration.rules.yaml_tree import Node, shorten
+
+# What a record alone can come to; the other reasons arise later, from the dialer and other leads.
+PARK_REASONS = (
+    Reason.NO_RECORD_ID,
+    Reason.NO_PHONE,
+    Reason.BAD_PHONE,
+    Reason.NO_REGION,
+    Reason.BAD_COUNTRY,
+    Reason.NO_RULE,
+)
+BLOCK_REASONS = (
+    Reason.COUNTRY_NOT_ALLOWED,
+    Reason.EMERGENCY_NUMBER,
+    Reason.SHORT_NUMBER,
+    Reason.PREMIUM_NUMBER,
+    Reason.SATELLITE_NUMBER,
+    Reason.TOLL_FREE_NUMBER,
+    Reason.SERVICE_NUMBER,
+    Reason.FICTIONAL_NUMBER,
+    Reason.OWN_NUMBER,
+)
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_KINDS = tuple(kind.value for kind in DecisionKind)
+
+
+def read_tests(
+    reader: Reader, node: Node | None, accounts: Sequence[str], sources: Sequence[str]
+) -> tuple[RulesTest, ...]:
+    """Every test that could be read."""
+    tests: list[RulesTest] = []
+    for item in reader.items(node, "`tests:`") or ():
+        test = _test(reader, item, accounts, sources)
+        if test is None:
+            continue
+        if any(other.name.casefold() == test.name.casefold() for other in tests):
+            reader.wrong(item, f"another test is also called `{shorten(test.name)}`; give each its own name")
+        tests.append(test)
+    return tuple(tests)
+
+
+def _test(reader: Reader, node: Node, accounts: Sequence[str], sources: Sequence[str]) -> RulesTest | None:
+    found = reader.keys(node, "a test", ("name", "source", "record", "expect"))
+    if found is None:
+        return None
+    for key, example in (("name", "a sentence"), ("record", "{...}"), ("expect", "{call: ...}")):
+        if key not in found:
+            reader.wrong(node, f"this test has no `{key}:`; add `{key}: {example}`")
+    name = reader.text(found.get("name"), "`name:` of a test")
+    source = _source(reader, node, found.get("source"), sources)
+    record = reader.block(found.get("record"), "`record:`")
+    expect = _expectation(reader, found["expect"], accounts) if "expect" in found else None
+    if name is None or source is None or record is None or expect is None:
+        return None
+    return RulesTest(name.strip(), node.line, source, reader.data(record), expect)
+
+
+def _source(reader: Reader, test: Node, node: Node | None, sources: Sequence[str]) -> str | None:
+    if node is None:
+        if len(sources) > 1:
+            reader.wrong(test, f"this test has no `source:`; add the one it is for, {nearest('', sources)}")
+        return sources[0] if len(sources) == 1 else None
+    text = reader.text(node, "`source:`")
+    if text is not None and sources and text.strip() not in sources:
+        reader.wrong(node, f"no source is called `{shorten(text)}`; {nearest(text, sources)}")
+        return None
+    return None if text is None else text.strip()
+
+
+def _expectation(reader: Reader, node: Node, accounts: Sequence[str]) -> Expectation | None:
+    found = reader.keys(node, "`expect:`", (*_KINDS, "to"))
+    if found is None:
+        return None
+    given = [kind for kind in _KINDS if kind in found]
+    if len(given) != 1:
+        reader.wrong(node, "`expect:` wants exactly one of `call:`, `skip:`, `block:` and `park:`")
+        return None
+    kind = DecisionKind(given[0])
+    word = reader.text(found[kind.value], f"`{kind.value}:`")
+    word = None if word is None else word.strip()
+    if word is None:
+        return None
+    to = _number(reader, found.get("to"), kind)
+    match kind:
+        case DecisionKind.CALL:
+            return Expectation(kind, account=_one_of(reader, found["call"], word, accounts, "account"), to=to)
+        case DecisionKind.SKIP:
+            return Expectation(kind, text=word)
+        case DecisionKind.PARK:
+            reason = _one_of(reader, found["park"], word, PARK_REASONS, "reason to park")
+        case DecisionKind.BLOCK:
+            reason = _one_of(reader, found["block"], word, BLOCK_REASONS, "reason to block")
+    return None if reason is None else Expectation(kind, reason=Reason(reason))
+
+
+def _number(reader: Reader, node: Node | None, kind: DecisionKind) -> str | None:
+    text = reader.text(node, "`to:`")
+    if node is None or text is None:
+        return None
+    if kind is not DecisionKind.CALL:
+        reader.wrong(node, "`to:` belongs to `call:`; take it out")
+    elif not _E164.fullmatch(text.strip()):
+        reader.wrong(node, "`to:` is no number with `+` and country code; write it like +4319971234")
+    return text.strip()
+
+
+def _one_of(reader: Reader, node: Node, word: str, known: Sequence[str], what: str) -> str | None:
+    if word in known or not known:  # nothing known: that is a mistake of its own, told elsewhere
+        return word
+    reader.wrong(node, f"no {what} is called `{shorten(word)}`; {nearest(word, known)}")
+    return None
+
+
+def unseen_paths(sources: Mapping[str, Source], tests: Sequence[RulesTest]) -> Iterator[tuple[int, int, str]]:
+    """Paths of `fields` that find nothing in any test record of their source: line, column and warning."""
+    seen: dict[tuple[int, int], bool] = {}
+    hints: dict[tuple[int, int], str] = {}
+    for source in sources.values():
+        records = [test.record for test in tests if test.source == source.name]
+        if not records:
+            continue
+        there = list(dict.fromkeys(path for record in records for path in paths_in(record)))
+        for where in source.fields.values():
+            for path, place in zip(where.paths, where.places, strict=True):
+                found = path.text in there or any(path.find(record) is not None for record in records)
+                seen[place] = seen.get(place, False) or found
+                hints[place] = f"`{shorten(path.text)}` finds nothing in any test record; {_hint(path.text, there)}"
+    for place, found in seen.items():
+        if not found:
+            yield (*place, hints[place])
+
+
+def _hint(text: str, there: Sequence[str]) -> str:
+    by_case = {path.casefold(): path for path in there}
+    near = difflib.get_close_matches(text.casefold(), by_case, 1)
+    if near:
+        return f"did you mean `{shorten(by_case[near[0]])}`?"
+    return "correct it, or add a test whose record has it"

@@ -1,0 +1,249 @@
+"""The rules file from bytes to `Rules`, or every mistake in it at once, each with its place.
+
+The order of the parts below is the order of the file. Each part goes on after a mistake, so that an
+admin meets all of them in one run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from integration.model import Account
+from integration.phone import PhonePolicy
+from integration.rules.load_conditions import Names, contradiction, country_word, covers, read_when
+from integration.rules.load_sources import read_fields, read_source
+from integration.rules.load_tests import read_tests, unseen_paths
+from integration.rules.reader import Reader, nearest
+from integration.rules.shapes import FieldPaths, Mistake, Rule, Rules, RulesError, RulesTest, Source
+from integration.rules.yaml_tree import Block, Node, Scalar, read_yaml, shorten
+
+TOP = ("accounts", "phones", "fields", "rules", "tests", "sources")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# Each rule is compared with those before it, which takes long where somebody has generated thousands.
+MAX_COMPARED = 100
+FINDERS = ("id", "name", "number")
+
+
+def load_rules(
+    text: str | bytes, *, name: str, environ: Mapping[str, str], declared: Collection[str] | None = None
+) -> Rules:
+    """Read a rules file. Raises RulesError with every mistake.
+
+    `name` is the file's name in messages. `environ` holds the variables for `${NAME}`. With `declared`
+    (the names in .env.example) the file is only checked: a declared variable that is not set is replaced
+    by a harmless text, and such a source refuses every request. Without it each variable must be set.
+    """
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    reader = Reader(environ, declared)
+    root, mistakes = read_yaml(raw)
+    reader.mistakes += [Mistake(*place, message) for place, message in mistakes]
+    parts = None if root is None else reader.keys(root, "the rules file", TOP)
+    rules = None
+    if root is not None and parts is not None:
+        _note_missing(reader, root, parts)
+        rules = _Loading(reader, parts).load(name, hashlib.sha256(raw).hexdigest()[:12])
+    if reader.mistakes or rules is None:
+        raise RulesError(name, tuple(sorted(set(reader.mistakes))))
+    return rules
+
+
+def _note_missing(reader: Reader, root: Node, parts: dict[str, Node]) -> None:
+    """Notes the parts that the file cannot do without. What is there is still read if one is missing."""
+    for key, example in (
+        ("accounts", "us-east: {id: acc-east}"),
+        ("phones", "may_call: [US]"),
+        ("rules", "- {name: Everyone, call: us-east}"),
+        ("sources", "our-crm: {...}"),
+    ):
+        if key not in parts:
+            reader.wrong(root, f"`{key}:` is missing; add it with lines like `{example}`")
+
+
+class _Loading:
+    """One pass over one file."""
+
+    def __init__(self, reader: Reader, parts: dict[str, Node]) -> None:
+        self._reader = reader
+        self._parts = parts
+
+    def load(self, name: str, digest: str) -> Rules:
+        accounts = self._accounts()
+        phones = self._phones(accounts)
+        shared = read_fields(self._reader, self._parts.get("fields"), "`fields:`")
+        sources = self._sources(shared)
+        field_names = tuple(dict.fromkeys([*(shared or {}), *(field for s in sources.values() for field in s.fields)]))
+        source_names = self._keys("sources")  # also those with mistakes, which are told already
+        rules = self._rules(accounts, Names(field_names, source_names))
+        tests = read_tests(self._reader, self._parts.get("tests"), tuple(accounts), source_names)
+        self._warn(rules, sources, tests)
+        return Rules(
+            name,
+            digest,
+            MappingProxyType(accounts),
+            phones,
+            rules,
+            MappingProxyType(sources),
+            tests,
+            tuple(sorted(set(self._reader.warnings))),
+        )
+
+    def _keys(self, part: str) -> tuple[str, ...]:
+        block = self._parts.get(part)
+        return tuple(key.text for key, _ in block.entries) if isinstance(block, Block) else ()
+
+    # ---- accounts and phones --------------------------------------------------------------
+
+    def _accounts(self) -> dict[str, Account]:
+        block = self._reader.block(self._parts.get("accounts"), "`accounts:`")
+        accounts: dict[str, Account] = {}
+        for key, node in block.entries if block is not None else ():
+            accounts[key.text] = self._account(key, node)
+        return accounts
+
+    def _account(self, key: Scalar, node: Node) -> Account:
+        reader, what = self._reader, f"account `{shorten(key.text)}`"
+        if not _NAME.fullmatch(key.text):
+            reader.wrong(key, f"{what} needs a name of letters, digits, `-` and `_`; rename it")
+        found = reader.keys(node, what, (*FINDERS, "caller_id"))
+        if found is None:
+            return Account(key.text)
+        given = [finder for finder in FINDERS if finder in found]
+        if len(given) != 1:
+            reader.wrong(node, f"{what} wants exactly one of `id:`, `name:` and `number:`; see `ringback accounts`")
+        texts = {finder: reader.text(found[finder], f"`{finder}:` of {what}") for finder in given}
+        number = self._e164(found.get("number"), f"`number:` of {what}")
+        caller_id = self._e164(found.get("caller_id"), f"`caller_id:` of {what}")
+        return Account(key.text, texts.get("id"), texts.get("name"), number, caller_id)
+
+    def _e164(self, node: Node | None, what: str) -> str | None:
+        text = self._reader.text(node, what)
+        if node is None or text is None:
+            return None
+        squeezed = re.sub(r"[\s().-]", "", text)
+        if _E164.fullmatch(text):
+            return text
+        help_ = "write it without spaces and signs" if _E164.fullmatch(squeezed) else "write it like +4930901820"
+        self._reader.wrong(node, f"{what} is no number with `+` and country code; {help_}")
+        return None
+
+    def _phones(self, accounts: dict[str, Account]) -> PhonePolicy:
+        reader, node = self._reader, self._parts.get("phones")
+        found = reader.keys(node, "`phones:`", ("may_call", "read_as", "refuse_fictional")) or {}
+        if node is not None and isinstance(node, Block) and "may_call" not in found:
+            reader.wrong(node, "`may_call:` is missing; list the countries that may be dialled: `may_call: [US]`")
+        may_call: set[str] = set()
+        if "may_call" in found:
+            words = reader.one_or_more(found["may_call"], "`may_call:`")
+            read = [country_word(reader, word, "`may_call:`") for word in words]
+            may_call = {country for country in read if country is not None}
+        read_as = None
+        if "read_as" in found:
+            read_as = country_word(reader, found["read_as"], "`read_as:`")
+            if read_as is not None and may_call and read_as not in may_call:
+                place = found["read_as"]
+                reader.warn(place.line, place.column, f"`read_as: {read_as}` is not in `may_call:`; add it there")
+        fictional = found.get("refuse_fictional")
+        own = {n for account in accounts.values() for n in (account.number, account.caller_id) if n is not None}
+        return PhonePolicy(
+            frozenset(may_call),
+            read_as,
+            bool(fictional is not None and reader.flag(fictional, "`refuse_fictional:`")),
+            frozenset(own),
+        )
+
+    # ---- sources --------------------------------------------------------------------------
+
+    def _sources(self, shared: Mapping[str, FieldPaths] | None) -> dict[str, Source]:
+        block = self._reader.block(self._parts.get("sources"), "`sources:`")
+        sources: dict[str, Source] = {}
+        for key, node in block.entries if block is not None else ():
+            if not _NAME.fullmatch(key.text):
+                self._reader.wrong(
+                    key,
+                    f"source `{shorten(key.text)}` becomes part of an address (/hooks/...);"
+                    " name it with letters, digits, `-` and `_`",
+                )
+            source = read_source(self._reader, key, node, shared)
+            if source is not None:
+                sources[key.text] = source
+        return sources
+
+    # ---- rules ----------------------------------------------------------------------------
+
+    def _rules(self, accounts: Mapping[str, Account], names: Names) -> tuple[Rule, ...]:
+        items = self._reader.items(self._parts.get("rules"), "`rules:`")
+        if items == ():
+            self._reader.wrong(self._parts["rules"], "`rules:` is empty, so nobody is ever called; add a rule")
+        rules: list[Rule] = []
+        lines: dict[str, int] = {}
+        for node in items or ():
+            rule = self._rule(node, accounts, names)
+            if rule is None:
+                continue
+            folded = rule.name.casefold()
+            if folded in lines:
+                self._reader.wrong(
+                    node,
+                    f"the rule of line {lines[folded]} is also called `{shorten(rule.name)}`; give each its own name",
+                )
+            lines.setdefault(folded, rule.line)
+            self._check_reach(rule, node, rules)
+            rules.append(rule)
+        return tuple(rules)
+
+    def _rule(self, node: Node, accounts: Mapping[str, Account], names: Names) -> Rule | None:
+        reader, before = self._reader, len(self._reader.mistakes)
+        found = reader.keys(node, "a rule", ("name", "when", "call", "skip"))
+        if found is None:
+            return None
+        name = reader.text(found.get("name"), "`name:` of a rule")
+        if "name" not in found:
+            reader.wrong(node, "this rule has no name; add `name:`, it is shown wherever the rule decides")
+        when = read_when(reader, found["when"], names) if "when" in found else None
+        skip = reader.text(found.get("skip"), "`skip:`")
+        account = self._called(found.get("call"), accounts)
+        if ("call" in found) == ("skip" in found):
+            what = "has both `call:` and `skip:`; keep one" if "call" in found else "says neither `call:` nor `skip:`"
+            reader.wrong(node, f"this rule {what}" + ("" if "call" in found else "; add one of them"))
+        if name is None or len(reader.mistakes) > before:
+            return None
+        return Rule(name.strip(), node.line, when, account, None if skip is None else skip.strip())
+
+    def _called(self, node: Node | None, accounts: Mapping[str, Account]) -> Account | None:
+        key = self._reader.text(node, "`call:`")
+        if node is None or key is None:
+            return None
+        if accounts and key.strip() not in accounts:  # without any, that is the mistake
+            self._reader.wrong(node, f"no account is called `{shorten(key)}`; {nearest(key, accounts)}")
+        return accounts.get(key.strip())
+
+    def _check_reach(self, rule: Rule, node: Node, earlier: list[Rule]) -> None:
+        conflict = contradiction(rule.when)
+        if conflict is not None:
+            self._reader.wrong(
+                node, f"rule `{shorten(rule.name)}` can never fit: {conflict} exclude each other; change one"
+            )
+            return
+        for old in earlier[:MAX_COMPARED]:
+            if covers(old.when, rule.when):
+                self._reader.wrong(
+                    node,
+                    f"rule `{shorten(rule.name)}` is never reached: `{shorten(old.name)}` in line {old.line}"
+                    " takes every lead that it could take; move it up or delete it",
+                )
+                return
+
+    # ---- warnings -------------------------------------------------------------------------
+
+    def _warn(self, rules: tuple[Rule, ...], sources: Mapping[str, Source], tests: tuple[RulesTest, ...]) -> None:
+        used = {rule.account.key for rule in rules if rule.account is not None}
+        block = self._parts.get("accounts")
+        for key, _ in block.entries if isinstance(block, Block) else ():
+            if key.text not in used:
+                self._reader.warn(key.line, key.column, f"no rule calls account `{key.text}`; is one missing?")
+        for line, column, message in unseen_paths(sources, tests):
+            self._reader.warn(line, column, message)

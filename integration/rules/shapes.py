@@ -1,0 +1,164 @@
+"""The rules as values: what a rules file says once it has been read without a mistake.
+
+Nothing here can be changed after loading, and nothing here shows a secret in its `repr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from integration.model import Account, Decision, DecisionKind, LeadState, Reason, Tree
+from integration.payload import Path
+from integration.phone import PhonePolicy
+from integration.rules.conditions import Condition
+from integration.rules.placeholders import JsonTemplate, Template
+from integration.signatures import Scheme
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing that is wrong in the file, or worth a warning. Line and column count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class RulesError(Exception):
+    """The file cannot be used. `str()` gives a line per mistake: `config/rules.yaml:14:9: what; what to do`."""
+
+    SHOWN: ClassVar[int] = 50  # a broken file of a million lines must not fill a terminal
+
+    def __init__(self, name: str, mistakes: tuple[Mistake, ...]) -> None:
+        super().__init__(name, mistakes)
+        self.name = name
+        self.mistakes = mistakes
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}:{m.line}:{m.column}: {m.message}" for m in self.mistakes[: self.SHOWN]]
+        if len(self.mistakes) > self.SHOWN:
+            lines.append(f"{self.name}: and {len(self.mistakes) - self.SHOWN} more; correct these first")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPaths:
+    """One of our fields, and where the CRM's record keeps it, in the order to look."""
+
+    name: str
+    paths: tuple[Path, ...]
+    places: tuple[tuple[int, int], ...] = ()  # line and column of each path
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Exactly one of `account` and `skip` is set; `when` None fits every lead."""
+
+    name: str
+    line: int
+    when: Condition | None = None
+    account: Account | None = None
+    skip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBack:
+    """How a source's CRM is told a result. `integration.rules.render_writeback` makes the request of it."""
+
+    method: str
+    address: Template = field(repr=False)  # the whole URL; literal parts may hold a secret
+    headers: tuple[tuple[str, Template], ...] = field(default=(), repr=False)
+    json: JsonTemplate | None = None
+    on: frozenset[LeadState] = frozenset()  # the results that are told
+    allow_hosts: frozenset[str] = frozenset()  # "host" or "host:port", lower case
+    sign_keys: tuple[bytes, ...] = field(default=(), repr=False)  # Standard Webhooks; the first is the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The HTTP statuses that a CRM understands."""
+
+    taken: int = 200  # stored, ignored or a duplicate
+    trouble: int = 503  # we could not store it: send it again
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One connection to a CRM: POST /hooks/<name>."""
+
+    name: str
+    line: int
+    scheme: Scheme
+    fields: Mapping[str, FieldPaths]
+    only: Condition | None = None  # its field names are paths into the message
+    only_paths: Mapping[str, Path] = field(default_factory=dict)
+    event_id: tuple[Path, ...] = ()
+    record: Path | None = None  # None: the message itself is the record
+    id: tuple[Path, ...] = ()
+    write_back: WriteBack | None = None
+    answers: Answers = Answers()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a test of the rules file wants. `text` is the skip text; `to` is E.164."""
+
+    kind: DecisionKind
+    account: str | None = None
+    to: str | None = None
+    text: str | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RulesTest:
+    """One entry of `tests:`."""
+
+    name: str
+    line: int
+    source: str
+    record: Tree
+    expect: Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A rules file without a mistake. `digest` names this version: 12 hex digits of the SHA-256 of its bytes."""
+
+    name: str
+    digest: str
+    accounts: Mapping[str, Account]
+    phones: PhonePolicy
+    rules: tuple[Rule, ...]
+    sources: Mapping[str, Source]
+    tests: tuple[RulesTest, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event for us. `key` is `id:<text>`, or None when the message has no usable id of its own."""
+
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An authentic event that `only:` leaves out. `why` names the path and what was wanted, no content."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What one entry of `tests:` came to. `message` is for people; empty when it passed."""
+
+    __test__: ClassVar[bool] = False  # pytest must not take it for a test
+
+    name: str
+    line: int
+    passed: bool
+    message: str
+    decision: Decision

@@ -1,0 +1,146 @@
+"""YAML's syntax errors, told to a person who never read its specification.
+
+PyYAML says "did not find expected ',' or '}'" and points at the place where it gave up. The person
+needs to know which value wants quotes, or which line stands too far to the right.
+"""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+Place = tuple[int, int]  # line and column, both from 1
+
+# The text of a line that may hold a secret is never shown.
+_SECRET_WORDS = re.compile("secret|password|bearer|token|sign|key", re.IGNORECASE)
+# Where a value begins on a line: after `key: `, `- `, `, ` or an opening bracket.
+_VALUE_START = re.compile(r"(?:(?<=: )|(?<=, )|(?<=[\[{])|(?<=- )|^)[ ]*")
+
+
+def as_clause(sentence: str) -> str:
+    """Another module's sentence as part of a line: no capital, no full stop."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
+
+
+def syntax_mistake(error: yaml.YAMLError, text: str) -> tuple[Place, str]:
+    """The place and the sentence for a syntax error that PyYAML found in `text`."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return (1, 1), "this is no YAML file that can be read; save it as plain text in UTF-8"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    place = (mark.line + 1, mark.column + 1)
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent:
+        return (place[0], indent.index("\t") + 1), "a tab stands at the start of this line; use spaces instead"
+    problem = str(getattr(error, "problem", "") or "")
+    context = getattr(error, "context_mark", None)
+    opened = (context.line + 1, context.column + 1) if context is not None else place
+    return _by_character(place, line) or _by_problem(problem, place, line, opened, lines)
+
+
+def _by_character(place: Place, line: str) -> tuple[Place, str] | None:
+    """Values that are fine once quoted: `@x`, `%x`, and in `{ }` also `${X}`, `b[0].c` and `{{ x }}`."""
+    column = place[1] - 1
+    char = line[column : column + 1]
+    if line[:1] == "%":
+        return (place[0], 1), _quote_it("a line cannot begin with `%`", line.rstrip(), line)
+    if char and char in "@%`":
+        return place, _quote_it(f"a value cannot begin with `{char}`", _whole(line, column), line)
+    if char and char in "{[" and column > 0 and line[column - 1] not in " ,[{":
+        start = _value_start(line, column)
+        return (place[0], start + 1), _quote_it("`{` or `[` inside this value needs quotes", _whole(line, start), line)
+    if char == "{" and line[column : column + 2] == "{{":
+        start = _value_start(line, column)
+        return (place[0], start + 1), _quote_it("`{{ }}` inside this value needs quotes", _whole(line, start), line)
+    return None
+
+
+def _by_problem(problem: str, place: Place, line: str, opened: Place, lines: list[str]) -> tuple[Place, str]:
+    if "mapping values are not allowed" in problem:
+        return _stray_colon(place, line, lines)
+    if "unexpected ':'" in problem or "could not find expected ':'" in problem:
+        return place, "a space is missing after the `:`, or this line has no `:`; write `key: value`"
+    if "',' or" in problem:
+        return _in_brackets("]" if "']'" in problem else "}", place, line, opened, lines)
+    if "end of stream" in problem:
+        return opened, "the quotes that open here are never closed; add the closing quote"
+    if "escape character" in problem:
+        return place, "a backslash inside double quotes means something else; use single quotes around this value"
+    if "sequence entries are not allowed" in problem:
+        return place, "`- ` begins a list entry and must stand on a line of its own; or put the value in quotes"
+    if "expected key" in problem or "'-' indicator" in problem:
+        return _misplaced(place, line)
+    return place, f"this is not valid YAML ({problem or 'no details'}); check quotes and the spaces at line starts"
+
+
+def _in_brackets(closing: str, place: Place, line: str, opened: Place, lines: list[str]) -> tuple[Place, str]:
+    opening = "[" if closing == "]" else "{"
+    if opened[0] != place[0]:
+        if lines[opened[0] - 1].count('"') % 2:
+            return (opened[0], 1), "a double quote in this line has no partner; add the closing quote"
+        return opened, f"the `{opening}` that opens here is not closed before line {place[0]}; write `{closing}`"
+    if line[place[1] - 1 : place[1]] == ":":
+        start = _value_start(line, place[1] - 1)
+        return (place[0], start + 1), _quote_it("`: ` inside this value needs quotes", _whole(line, start), line)
+    return place, (
+        f"the `{opening}` of column {opened[1]} is not closed before this; write `{closing}`,"
+        " or the comma that is missing, or put the whole value in quotes"
+    )
+
+
+def _stray_colon(place: Place, line: str, lines: list[str]) -> tuple[Place, str]:
+    first = re.search(r":(?:\s|$)", line)
+    if first is not None and first.start() < place[1] - 1:
+        start = _value_start(line, place[1] - 1, first=first.end())
+        return (place[0], start + 1), _quote_it("`: ` inside this value needs quotes", _whole(line, start), line)
+    above = lines[place[0] - 2] if place[0] >= 2 else ""
+    if ":" in above and not re.search(r":(?:\s|$)", above):
+        return (place[0] - 1, above.index(":") + 1), "a space is missing after this `:`; write `key: value`"
+    return place, "this line stands too far to the right for the line above; give both the same number of spaces"
+
+
+def _misplaced(place: Place, line: str) -> tuple[Place, str]:
+    before = line[: place[1] - 1].rstrip()
+    if before and before[-1] in "\"'":
+        return place, "there is text after the closing quote; put the whole value in quotes"
+    return place, (
+        "this line does not line up with the lines it belongs to;"
+        " give it the same number of spaces at its start as its neighbours"
+    )
+
+
+def _value_start(line: str, column: int, first: int = 0) -> int:
+    """The index at which the value that contains `column` begins."""
+    starts = [match.end() for match in _VALUE_START.finditer(line[:column])]
+    start = max((s for s in starts if s <= column), default=0)
+    return max(start if first == 0 else first, 0) + _spaces(line, start if first == 0 else first)
+
+
+def _spaces(line: str, start: int) -> int:
+    return len(line[start:]) - len(line[start:].lstrip(" "))
+
+
+def _whole(line: str, start: int) -> str:
+    """The value that begins at `start`, up to a comma or a bracket that nothing in it opened."""
+    depth = 0
+    for index in range(start, len(line)):
+        char = line[index]
+        if char in "{[":
+            depth += 1
+        elif char in "}]":
+            if depth == 0:
+                return line[start:index].rstrip()
+            depth -= 1
+        elif char == "," and depth == 0:
+            return line[start:index].rstrip()
+    return line[start:].rstrip()
+
+
+def _quote_it(what: str, value: str, line: str) -> str:
+    if _SECRET_WORDS.search(line) and "${" not in value:
+        return f'{what}; write it as "..."'
+    shown = value if len(value) <= 60 else value[:57] + "..."
+    quote = "'" if '"' in shown else '"'
+    return f"{what}; write {quote}{shown}{quote}"
