@@ -1,0 +1,62 @@
+"""The log: whole lines, no empty values, no text of an exception, and no harm from a reader that went away."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from integration.log import describe_error, get_log, set_up_logging
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    set_up_logging("info", stream)
+    yield stream
+    structlog.reset_defaults()
+    logging.getLogger().handlers.clear()
+
+
+def test_a_line_holds_the_event_and_its_values_and_no_empty_ones(lines: io.StringIO):
+    get_log().info("call.placed", lead=12, call_id="a b", detail=None)
+    assert lines.getvalue().split(" ", 1)[1] == 'level=info event=call.placed lead=12 call_id="a b"\n'
+
+
+def test_what_a_stranger_sends_cannot_begin_a_line_of_its_own(lines: io.StringIO):
+    get_log().info("webhook.refused", source="x\nlevel=info event=call.placed")
+    assert lines.getvalue().count("\n") == 1
+
+
+def test_a_level_leaves_out_what_is_below_it(lines: io.StringIO):
+    get_log().debug("never.seen")
+    assert lines.getvalue() == ""
+
+
+def test_an_exception_is_told_by_class_and_place_without_its_text():
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        int("+1555x")
+    told = describe_error(caught.value)
+    assert told.startswith("ValueError at test_log.py:")
+    assert "555" not in told
+
+
+def test_a_library_that_complains_is_named_without_its_words(lines: io.StringIO):
+    logging.getLogger("some.library").warning("https://x.example/?token=canary-secret")
+    assert "event=library.complained library=some.library" in lines.getvalue()
+    assert "canary-secret" not in lines.getvalue()
+
+
+class _GoneReader(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+def test_a_reader_that_went_away_stops_nothing():
+    set_up_logging("info", _GoneReader())
+    get_log().info("call.placed", lead=1)
+    structlog.reset_defaults()
+    logging.getLogger().handlers.clear()
