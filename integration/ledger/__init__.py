@@ -1,0 +1,89 @@
+"""The ledger is the truth: every delivery, lead, attempt and write-back, and every change of their states.
+
+All SQL of the program stands in this package, and nothing else touches the database. The rooms:
+
+- `intake`: keeps a delivery and its leads before the CRM is answered;
+- `calls`, `settling`, `pauses`: one lead's way to one call, where the promises about ringing are kept;
+- `writebacks`: telling the CRM, with its own tries;
+- `upkeep`: heartbeats, what dead workers left behind, what is due;
+- `people`: what only a person may order;
+- `reading`: looks for people and doors.
+
+Each change of a lead's state is a compare-and-set on its `epoch`, so that of two workers one wins.
+Within a transaction rows are taken in this order: lead, attempt, phone guard, pause, write-back. So two
+transactions cannot wait for each other. A statement over many leads skips those that another one holds.
+"""
+
+from integration.ledger.calls import Calls
+from integration.ledger.database import (
+    ConstraintHeld,
+    Database,
+    LedgerInUse,
+    LedgerUnavailable,
+    open_database,
+    sqlite_path,
+)
+from integration.ledger.intake import Intake, NewEvent, Receipt
+from integration.ledger.migrate import is_migrated, migrate
+from integration.ledger.pauses import ALL_DIALING
+from integration.ledger.people import NotPossible, People
+from integration.ledger.reading import AttemptRow, LeadRow, LeadStory, PauseRow, Reading, WritebackRow
+from integration.ledger.steps import Begun, Claimed, Held, LeadWork, SetBack, Settled
+from integration.ledger.upkeep import Recovered, Upkeep
+from integration.ledger.writebacks import WritebackJob, Writebacks
+
+__all__ = [
+    "ALL_DIALING",
+    "AttemptRow",
+    "Begun",
+    "Calls",
+    "Claimed",
+    "ConstraintHeld",
+    "Database",
+    "Held",
+    "Intake",
+    "LeadRow",
+    "LeadStory",
+    "LeadWork",
+    "Ledger",
+    "LedgerInUse",
+    "LedgerUnavailable",
+    "NewEvent",
+    "NotPossible",
+    "PauseRow",
+    "People",
+    "Reading",
+    "Receipt",
+    "Recovered",
+    "SetBack",
+    "Settled",
+    "Upkeep",
+    "WritebackJob",
+    "WritebackRow",
+    "Writebacks",
+    "is_migrated",
+    "migrate",
+    "open_database",
+    "sqlite_path",
+]
+
+
+class Ledger:
+    """One database, and the rooms that work in it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.intake = Intake(database)
+        self.calls = Calls(database)
+        self.writebacks = Writebacks(database)
+        self.upkeep = Upkeep(database)
+        self.people = People(database)
+        self.reading = Reading(database)
+
+    def is_migrated(self) -> bool:
+        """Whether the schema is there and new enough. Raises LedgerUnavailable."""
+        return is_migrated(self.database)
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.database.close()

@@ -1,0 +1,346 @@
+"""One lead's way to one call. Here the database keeps the promise that nobody is rung twice.
+
+`take` looks at a lead that may be moved; `claim`, `begin` and `finish` succeed only for who saw its latest
+epoch. `begin` is one transaction: epoch, pauses, phone guard, attempt. The request may be sent only after it
+returned `Begun`, once. What came of it is recorded by `settle`, in a room of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
+
+from integration.crash_points import reach
+from integration.ledger.database import ConstraintHeld, Database, Tx
+from integration.ledger.history import write_history
+from integration.ledger.moving import GIVE_UP_SECONDS, put_back
+from integration.ledger.pauses import give_back, pause_if_asked, read_pauses, standing, take_probes
+from integration.ledger.settling import settle
+from integration.ledger.steps import (
+    Begun,
+    Claimed,
+    Held,
+    LeadWork,
+    SetBack,
+    Settled,
+    known_reason,
+    milliseconds,
+)
+from integration.ledger.writebacks import enqueue_writeback
+from integration.model import (
+    MOVING_STATES,
+    AttemptId,
+    Decision,
+    LeadId,
+    LeadState,
+    Outcome,
+    Reason,
+)
+
+CLAIM_LEASE_SECONDS = 30.0  # a claimed lead whose worker says nothing for so long is free again: nothing was sent
+DIALING_LEASE_SECONDS = 120.0  # 6 times send_by and deadline together: no request is under way any more
+NO_PASSES: Mapping[str, int] = MappingProxyType({})
+BUSY_WAIT_SECONDS = 10.0  # how long a lead waits while its number is being dialled for another
+
+_TAKE = """
+    SELECT lead.id, lead.epoch, lead.source, lead.item, lead.received_at, lead.attempts, lead.reason, lead.detail,
+           delivery.body, delivery.content_type,
+           CASE WHEN lead.give_up_at <= {now} THEN 1 ELSE 0 END AS gave_up,
+           {now} + :give_up - COALESCE(lead.give_up_at, {now} + :give_up) AS held_up
+    FROM lead JOIN delivery ON delivery.id = lead.delivery_id
+    WHERE lead.id = :id AND lead.state IN ('received', 'waiting', 'ready')
+      AND (lead.due_at IS NULL OR lead.due_at <= {now})
+"""
+
+_DECIDED = """record_id = :record_id, to_number = :to_number, account = :account, rule_name = :rule_name,
+           rule_line = :rule_line, rules_digest = :rules_digest, fields = :fields"""
+
+_CLAIM = f"""
+    UPDATE lead SET state = 'claimed', epoch = epoch + 1, worker_id = :worker_id, updated_at = {{now}},
+           lease_until = {{now}} + :lease, {_DECIDED}
+    WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready')
+    RETURNING epoch
+"""
+
+_DIAL = f"""
+    UPDATE lead SET state = 'dialing', epoch = epoch + 1, worker_id = :worker_id, attempts = attempts + 1,
+           updated_at = {{now}}, lease_until = {{now}} + :lease, due_at = NULL, {_DECIDED}
+    WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
+    RETURNING attempts, epoch
+"""
+
+_MOVE = f"""
+    UPDATE lead SET state = :state, epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {{now}},
+           worker_id = NULL, lease_until = NULL, due_at = NULL, {_DECIDED}
+    WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
+"""
+
+# The upsert also succeeds for the lead that holds the guard: its own next attempt must pass.
+_GUARD = """
+    INSERT INTO phone_guard (phone, lead_id, not_before) VALUES (:phone, :lead_id, {now} + :cooldown)
+    ON CONFLICT (phone) DO UPDATE SET lead_id = excluded.lead_id, not_before = excluded.not_before
+        WHERE phone_guard.not_before <= {now} OR phone_guard.lead_id = excluded.lead_id
+    RETURNING lead_id
+"""
+
+_GUARDED_BY = """
+    SELECT lead.id, lead.state, lead.call_id,
+           (SELECT MAX(intent_at) FROM attempt WHERE attempt.lead_id = lead.id) AS intent_at
+    FROM phone_guard JOIN lead ON lead.id = phone_guard.lead_id WHERE phone_guard.phone = :phone
+"""
+
+_INSERT_ATTEMPT = """
+    INSERT INTO attempt (lead_id, n, state, account, account_id, to_number, caller_id, worker_id, intent_at, message)
+    VALUES (:lead_id, :n, 'intent', :account, :account_id, :to_number, :caller_id, :worker_id, {now}, '')
+    RETURNING id, intent_at
+"""
+
+_SURFACE = """
+    UPDATE lead SET state = 'unknown', epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {now},
+           worker_id = NULL, lease_until = NULL, due_at = NULL
+    WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
+"""
+
+_SURFACED = (
+    "an earlier call of this lead stands in the ledger as placed or unclear, so it is not dialled again; "
+    "settle it with `ringback resolve`"
+)
+
+_STUMBLE = """
+    UPDATE lead SET stumbles = stumbles + 1, epoch = epoch + 1, updated_at = {now}, worker_id = NULL,
+           lease_until = NULL,
+           state = CASE WHEN stumbles + 1 >= :most THEN 'parked' ELSE 'waiting' END,
+           reason = 'poison', detail = :detail,
+           due_at = CASE WHEN stumbles + 1 >= :most THEN NULL ELSE {now} + 1000 * (stumbles + 1) * (stumbles + 1) END
+    WHERE id = :id AND state IN ('received', 'waiting', 'ready', 'claimed')
+    RETURNING state
+"""
+
+
+class _Lost(Exception):
+    """Another worker moved the lead first. Rolls the transaction back."""
+
+
+class Calls:
+    """Moves leads. Every method raises LedgerUnavailable when the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take(self, lead_id: LeadId) -> LeadWork | None:
+        """The lead, if it may be moved now; None when another worker has it or nothing is due."""
+        with self._database.read() as tx:
+            row = tx.one(_TAKE, {"id": lead_id, "give_up": milliseconds(GIVE_UP_SECONDS)})
+        if row is None:
+            return None
+        return LeadWork(
+            id=lead_id,
+            epoch=row["epoch"],
+            source=row["source"],
+            item=row["item"],
+            body=bytes(row["body"]),
+            content_type=row["content_type"],
+            received_at_ms=row["received_at"],
+            attempts=row["attempts"],
+            last_reason=known_reason(row["reason"]),
+            last_detail=row["detail"],
+            held_up_seconds=max(0, row["held_up"]) / 1000,
+            gave_up=bool(row["gave_up"]),
+        )
+
+    def claim(self, lead: LeadWork, decision: Decision, rules_digest: str, worker_id: str) -> Claimed | Held | None:
+        """Keep other workers away while something slow is prepared. None when another was first.
+
+        A pause is met here already, so that a paused dialer is left in peace; the one lead that may try whether
+        it is over has taken its turn when this returns.
+        """
+        values = {"id": lead.id, "epoch": lead.epoch, "worker_id": worker_id, **_decided(decision, rules_digest)}
+        try:
+            with self._database.write() as tx:
+                claimed = _claim(tx, lead, decision, values)
+                reach("claim.before_commit")
+        except _Lost:
+            return None
+        reach("claim.committed")
+        return claimed
+
+    def finish(self, lead: LeadWork, epoch: int, state: LeadState, decision: Decision, rules_digest: str) -> bool:
+        """End a lead without a call, with the decision's reason. False when another worker was first."""
+        assert decision.reason is not None
+        with self._database.write() as tx:
+            values = {"id": lead.id, "epoch": epoch, "state": state, **_decided(decision, rules_digest)}
+            if tx.run(_MOVE, {**values, "reason": decision.reason, "detail": decision.detail}) != 1:
+                return False
+            write_history(tx, lead.id, state, _because(decision.reason, decision.detail, decision))
+            enqueue_writeback(tx, lead.id)
+            reach("finish.before_commit")
+        reach("finish.committed")
+        return True
+
+    def set_back(self, lead: LeadWork, epoch: int, after: SetBack, message: str, account: str) -> bool:
+        """Put a lead off whose call could not even be prepared. False when another worker was first."""
+        with self._database.write() as tx:
+            if not put_back(tx, lead.id, epoch, after, message):
+                return False
+            pause_if_asked(tx, after, message)
+            write_history(tx, lead.id, after.state, f"{after.reason}: {message} (account {account})")
+            if after.state.is_result:
+                enqueue_writeback(tx, lead.id)
+            reach("set_back.before_commit")
+        reach("set_back.committed")
+        return True
+
+    def begin(
+        self,
+        lead: LeadWork,
+        epoch: int,
+        decision: Decision,
+        *,
+        account_id: str,
+        rules_digest: str,
+        worker_id: str,
+        cooldown_seconds: float,
+        passes: Mapping[str, int] = NO_PASSES,
+    ) -> Begun | Held | None:
+        """Commit the intent to send one request. None when another worker moved the lead first.
+
+        `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none.
+        """
+        turn = Claimed(epoch, passes)
+        values = {"account_id": account_id, "worker_id": worker_id, **_decided(decision, rules_digest)}
+        values["cooldown"] = milliseconds(cooldown_seconds)
+        try:
+            with self._database.write() as tx:
+                begun = _begin(tx, lead, turn, decision, values)
+                reach("intent.before_commit")
+        except _Lost:
+            return None
+        except ConstraintHeld:  # a live attempt exists: the database itself says no
+            return self._surface(lead, epoch)
+        reach("intent.committed")
+        return begun
+
+    def _surface(self, lead: LeadWork, epoch: int) -> Held | None:
+        """Show a person a lead whose own attempts forbid another; left ready it would come back for ever."""
+        told = {"reason": Reason.ANSWER_UNCLEAR, "detail": _SURFACED}
+        with self._database.write() as tx:
+            if tx.run(_SURFACE, {"id": lead.id, "epoch": epoch, **told}) != 1:
+                return None
+            write_history(tx, lead.id, LeadState.UNKNOWN, f"{Reason.ANSWER_UNCLEAR}: {_SURFACED}")
+            enqueue_writeback(tx, lead.id)
+        return Held(LeadState.UNKNOWN, Reason.ANSWER_UNCLEAR, _SURFACED)
+
+    def settle(self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None) -> Settled | None:
+        """Record what an attempt came to; `after` goes with a NOT_PLACED one.
+
+        A late answer counts as long as nothing newer contradicts it. None when it changes nothing.
+        Safe to repeat after an error.
+        """
+        return settle(self._database, lead_id, attempt_id, outcome, after)
+
+    def stumble(self, lead_id: LeadId, detail: str, most: int = 5) -> LeadState | None:
+        """A step ended in an error of ours before anything was sent: wait, and after `most` of them park."""
+        with self._database.write() as tx:
+            row = tx.one(_STUMBLE, {"id": lead_id, "detail": detail, "most": most})
+            if row is None:
+                return None
+            write_history(tx, lead_id, "stumbled", detail)
+            state = LeadState(row["state"])
+            if state is LeadState.PARKED:
+                enqueue_writeback(tx, lead_id)
+            return state
+
+
+def _claim(tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, object]) -> Claimed | Held:
+    assert decision.account is not None
+    row = tx.one(_CLAIM, {**values, "lease": milliseconds(CLAIM_LEASE_SECONDS)})
+    if row is None:
+        raise _Lost
+    pauses = read_pauses(tx, decision.account.key)
+    stop = standing(pauses, NO_PASSES)
+    if stop is not None:
+        return _hold(tx, lead.id, row["epoch"], *stop)
+    passes = take_probes(tx, pauses, NO_PASSES)
+    if passes is None:
+        raise _Lost
+    return Claimed(row["epoch"], passes)
+
+
+def _begin(tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Mapping[str, object]) -> Begun | Held:
+    assert decision.account is not None
+    assert decision.to is not None
+    lease = milliseconds(DIALING_LEASE_SECONDS)
+    row = tx.one(_DIAL, {**values, "id": lead.id, "epoch": turn.epoch, "lease": lease})
+    if row is None:
+        raise _Lost
+    pauses = read_pauses(tx, decision.account.key)
+    stop = standing(pauses, turn.passes)
+    if stop is not None:
+        return _hold(tx, lead.id, row["epoch"], *stop, uncounted=1)
+    if tx.one(_GUARD, {**values, "phone": decision.to, "lead_id": lead.id}) is None:
+        give_back(tx, turn.passes)
+        return _hold(tx, lead.id, row["epoch"], *_guarded(tx, decision.to), uncounted=1)
+    if take_probes(tx, pauses, turn.passes) is None:
+        raise _Lost  # looked at again within a second, and then held by the pause
+    stated = {"lead_id": lead.id, "n": row["attempts"], "caller_id": decision.account.caller_id}
+    attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated})
+    assert attempt is not None
+    write_history(tx, lead.id, LeadState.DIALING, _dialing(row["attempts"], decision))
+    return Begun(AttemptId(attempt["id"]), row["attempts"], attempt["intent_at"])
+
+
+def _guarded(tx: Tx, phone: str) -> tuple[SetBack, str]:
+    """The number was dialled for another lead a short time ago, or is being dialled at this moment.
+
+    The failed upsert holds the guard's row, so that it is still there.
+    """
+    other = tx.one(_GUARDED_BY, {"phone": phone})
+    assert other is not None
+    if other["state"] in MOVING_STATES:
+        detail = f"the same number is being dialled for lead {other['id']}"
+        return SetBack(LeadState.WAITING, Reason.NUMBER_BUSY, wait_seconds=BUSY_WAIT_SECONDS), detail
+    rung = "already called" if other["state"] == LeadState.CALLED else "perhaps called"
+    at = f"{datetime.fromtimestamp((other['intent_at'] or 0) / 1000, UTC):%H:%M} UTC"
+    call = f", call {other['call_id']}" if other["call_id"] else ""
+    return SetBack(LeadState.BLOCKED, Reason.COOLDOWN), f"{rung} at {at} for lead {other['id']}{call}"
+
+
+def _hold(tx: Tx, lead_id: LeadId, epoch: int, after: SetBack, detail: str, *, uncounted: int = 0) -> Held:
+    """Nothing is sent. An attempt that the lead had counted for itself is taken back."""
+    if not put_back(tx, lead_id, epoch, after, detail, uncounted=uncounted):
+        raise _Lost
+    write_history(tx, lead_id, after.state, f"{after.reason}: {detail}")
+    if after.state.is_result:
+        enqueue_writeback(tx, lead_id)
+    return Held(after.state, after.reason, detail)
+
+
+def _decided(decision: Decision, rules_digest: str) -> dict[str, object]:
+    return {
+        "record_id": decision.record_id,
+        "to_number": decision.to,
+        "account": decision.account.key if decision.account else None,
+        "rule_name": decision.rule_name,
+        "rule_line": decision.rule_line,
+        "rules_digest": rules_digest,
+        "fields": json.dumps(decision.fields, default=_plain, ensure_ascii=False),
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
+def _because(reason: Reason, detail: str, decision: Decision) -> str:
+    rule = f' by rule "{decision.rule_name}", line {decision.rule_line}' if decision.rule_name else ""
+    return f"{reason}{rule}: {detail}" if detail else f"{reason}{rule}"
+
+
+def _dialing(n: int, decision: Decision) -> str:
+    assert decision.account is not None
+    return f'attempt {n}: account {decision.account.key} by rule "{decision.rule_name}", line {decision.rule_line}'

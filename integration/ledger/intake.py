@@ -1,0 +1,137 @@
+"""Keeps what the CRM sent, before anyone is answered. One transaction per delivery."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from integration.crash_points import reach
+from integration.ledger.database import Database, Params, Tx
+from integration.ledger.history import write_history
+from integration.model import DeliveryId, DeliveryState, LeadId, LeadState, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One event of a delivery that is a new lead, or must be looked at by a person."""
+
+    dedupe_key: str  # `id:<text>` or `sha256:<hex>`, unique within the source
+    parked: tuple[Reason, str] | None = None  # set when nothing can be decided: why, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a delivery came to. It is durable."""
+
+    delivery_id: DeliveryId
+    state: DeliveryState
+    created: tuple[LeadId, ...]  # new leads, in the order of their events
+    parked: tuple[LeadId, ...]  # those of them that need a person
+    repeated: tuple[LeadId, ...]  # leads that had been received before
+
+
+_INSERT_DELIVERY = """
+    INSERT INTO delivery (source, received_at, state, note, content_type, body, body_sha256)
+    VALUES (:source, :received_at, :state, :note, :content_type, :body, :body_sha256)
+    RETURNING id
+"""
+
+_INSERT_LEAD = """
+    INSERT INTO lead (delivery_id, item, source, dedupe_key, state, reason, detail, received_at, updated_at)
+    VALUES (:delivery_id, :item, :source, :dedupe_key, :state, :reason, :detail, :received_at, {now})
+    ON CONFLICT (source, dedupe_key) DO NOTHING
+    RETURNING id
+"""
+
+_SEEN_BEFORE = """
+    SELECT lead.id, delivery.body_sha256
+    FROM lead JOIN delivery ON delivery.id = lead.delivery_id
+    WHERE lead.source = :source AND lead.dedupe_key = :dedupe_key
+"""
+
+_MARK_DUPLICATE = "UPDATE delivery SET state = 'duplicate', note = :note, body = :body WHERE id = :id"
+
+
+def body_digest(body: bytes) -> str:
+    """What names a body in the ledger and, without an event id, the event: SHA-256 in hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+class Intake:
+    """Receives deliveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def receive(
+        self,
+        *,
+        source: str,
+        body: bytes,
+        content_type: str | None,
+        received_at_ms: int,
+        events: Sequence[NewEvent],
+        note: str = "",
+    ) -> Receipt:
+        """Keep one delivery and make its leads, in one durable transaction.
+
+        No events: the delivery is kept as ignored, with the reason in `note`. An event whose key is known
+        makes no second lead. Raises LedgerUnavailable; then nothing was kept and the CRM must come again.
+        """
+        digest = body_digest(body)
+        state = DeliveryState.STORED if events else DeliveryState.IGNORED
+        created: list[LeadId] = []
+        parked: list[LeadId] = []
+        repeated: list[LeadId] = []
+        with self._database.write() as tx:
+            row = tx.one(
+                _INSERT_DELIVERY,
+                {
+                    "source": source,
+                    "received_at": received_at_ms,
+                    "state": state,
+                    "note": note,
+                    "content_type": content_type,
+                    "body": body,
+                    "body_sha256": digest,
+                },
+            )
+            assert row is not None
+            delivery_id = DeliveryId(row["id"])
+            all_the_same = True
+            for item, event in enumerate(events):
+                values = {"delivery_id": delivery_id, "item": item, "source": source, "received_at": received_at_ms}
+                lead_id = _insert_lead(tx, event, values)
+                if lead_id is not None:
+                    created.append(lead_id)
+                    if event.parked is not None:
+                        parked.append(lead_id)
+                    continue
+                known = tx.one(_SEEN_BEFORE, {"source": source, "dedupe_key": event.dedupe_key})
+                assert known is not None
+                repeated.append(LeadId(known["id"]))
+                if known["body_sha256"] != digest:
+                    all_the_same = False
+                    detail = f"the CRM sent this event again with another body, kept as delivery {delivery_id}"
+                    write_history(tx, known["id"], "duplicate", detail)
+            if events and not created:
+                state = DeliveryState.DUPLICATE
+                note = "the same body again" if all_the_same else "the same event with another body"
+                kept = None if all_the_same else body
+                tx.run(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
+            reach("intake.before_commit")
+        reach("intake.committed")
+        return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(repeated))
+
+
+def _insert_lead(tx: Tx, event: NewEvent, values: Params) -> LeadId | None:
+    reason, detail = event.parked or (None, "")
+    state = LeadState.RECEIVED if event.parked is None else LeadState.PARKED
+    stated = {"dedupe_key": event.dedupe_key, "state": state, "reason": reason, "detail": detail}
+    row = tx.one(_INSERT_LEAD, {**values, **stated})
+    if row is None:
+        return None
+    if event.parked is not None:
+        write_history(tx, row["id"], state, f"{reason}: {detail}")
+    return LeadId(row["id"])

@@ -1,0 +1,126 @@
+"""Recording what an attempt came to, also when the answer comes late.
+
+The lead's row is locked first, so that an answer, a person's order and the recovery of dead workers' leads
+come one after the other. A clear answer beats a doubt whenever it comes; a doubt never undoes what a person
+or a clear answer has settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from integration.crash_points import reach
+from integration.ledger.database import ConstraintHeld, Database, Row, Tx
+from integration.ledger.history import write_history
+from integration.ledger.moving import put_back
+from integration.ledger.pauses import learn, pause_if_asked
+from integration.ledger.steps import SetBack, Settled
+from integration.ledger.writebacks import enqueue_writeback
+from integration.model import AttemptId, AttemptState, LeadId, LeadState, Outcome, OutcomeKind, Reason
+
+_LOCK_LEAD = "UPDATE lead SET updated_at = {now} WHERE id = :id RETURNING epoch, state, attempts"
+
+_ATTEMPT = """
+    SELECT id, n, state, account, to_number, intent_at, call_id FROM attempt WHERE id = :id AND lead_id = :lead_id
+"""
+
+_SETTLE_ATTEMPT = """
+    UPDATE attempt SET state = :state, settled_at = {now}, call_id = :call_id, call_status = :call_status,
+           http_status = :http_status, reason = :reason, message = :message
+    WHERE id = :id
+"""
+
+_SETTLE_LEAD = """
+    UPDATE lead SET state = :state, epoch = epoch + 1, reason = :reason, detail = :detail, call_id = :call_id,
+           call_status = :call_status, updated_at = {now}, worker_id = NULL, lease_until = NULL, due_at = NULL
+    WHERE id = :id AND epoch = :epoch
+"""
+
+_FREE_GUARD = "DELETE FROM phone_guard WHERE phone = :phone AND lead_id = :lead_id"
+
+_ATTEMPT_STATES: Mapping[OutcomeKind, AttemptState] = {
+    OutcomeKind.PLACED: AttemptState.PLACED,
+    OutcomeKind.NOT_PLACED: AttemptState.NOT_PLACED,
+    OutcomeKind.UNCLEAR: AttemptState.UNKNOWN,
+}
+
+
+def settle(
+    database: Database, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
+) -> Settled | None:
+    """See `Calls.settle`."""
+    try:
+        with database.write() as tx:
+            settled = _settle(tx, lead_id, attempt_id, outcome, after)
+            reach("settle.before_commit")
+    except ConstraintHeld:  # the dialer gave an id that another call has: one of the two is wrong
+        alert = f"the dialer answered with a call id that another call has already: {outcome.call_id}"
+        doubtful = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, alert, http_status=outcome.http_status)
+        with database.write() as tx:
+            settled = _settle(tx, lead_id, attempt_id, doubtful, None)
+        return None if settled is None else Settled(settled.state, alert)
+    reach("settle.committed")
+    return settled
+
+
+def _settle(tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None) -> Settled | None:
+    lead = tx.one(_LOCK_LEAD, {"id": lead_id})
+    attempt = tx.one(_ATTEMPT, {"id": attempt_id, "lead_id": lead_id})
+    assert lead is not None
+    assert attempt is not None
+    if attempt["state"] == AttemptState.RELEASED:
+        return _after_an_order(tx, lead_id, lead, attempt, outcome)
+    if attempt["state"] not in (AttemptState.INTENT, AttemptState.UNKNOWN):
+        if outcome.call_id not in (None, attempt["call_id"]):
+            write_history(tx, lead_id, "late answer", f"attempt {attempt['n']}: call {outcome.call_id}")
+        return None
+    _write_attempt(tx, attempt_id, outcome)
+    if outcome.kind is OutcomeKind.NOT_PLACED:
+        tx.run(_FREE_GUARD, {"phone": attempt["to_number"], "lead_id": lead_id})
+    learn(tx, outcome, after, attempt["account"], attempt["intent_at"])
+    is_open = lead["state"] in (LeadState.DIALING, LeadState.UNKNOWN)
+    if outcome.kind is OutcomeKind.PLACED:
+        state = _rest(tx, lead_id, lead["epoch"], LeadState.CALLED, outcome)
+    elif not is_open:  # a person has closed it meanwhile: neither a doubt nor a refusal opens it again
+        return None
+    elif outcome.kind is OutcomeKind.UNCLEAR:
+        state = _rest(tx, lead_id, lead["epoch"], LeadState.UNKNOWN, outcome)
+    else:
+        assert after is not None
+        state = after.state
+        put_back(tx, lead_id, lead["epoch"], after, outcome.message)
+        pause_if_asked(tx, after, outcome.message)
+    write_history(tx, lead_id, state, f"attempt {attempt['n']}: {outcome.reason}: {outcome.message}")
+    if state.is_result:
+        enqueue_writeback(tx, lead_id)
+    return Settled(state)
+
+
+def _after_an_order(tx: Tx, lead_id: LeadId, lead: Row, attempt: Row, outcome: Outcome) -> Settled | None:
+    """The answer came after a person had ordered another call. Only a call that did take place matters now."""
+    if outcome.kind is not OutcomeKind.PLACED:
+        return None
+    call = f"call {outcome.call_id}" if outcome.call_id else "a call without an id"
+    if attempt["n"] == lead["attempts"]:  # nothing was begun since: the order has become needless
+        alert = f"attempt {attempt['n']} was answered late, {call}: the ordered second call is not placed"
+        _write_attempt(tx, attempt["id"], outcome)
+        state = _rest(tx, lead_id, lead["epoch"], LeadState.CALLED, outcome)
+        enqueue_writeback(tx, lead_id)
+    else:
+        alert = f"attempt {attempt['n']} was answered late, {call}: the ordered call may have been a second ring"
+        state = LeadState(lead["state"])
+    write_history(tx, lead_id, "late answer", alert)
+    return Settled(state, alert)
+
+
+def _write_attempt(tx: Tx, attempt_id: AttemptId, outcome: Outcome) -> None:
+    values = {"id": attempt_id, "state": _ATTEMPT_STATES[outcome.kind], "http_status": outcome.http_status}
+    values |= {"call_id": outcome.call_id, "call_status": outcome.call_status}
+    tx.run(_SETTLE_ATTEMPT, {**values, "reason": outcome.reason, "message": outcome.message})
+
+
+def _rest(tx: Tx, lead_id: LeadId, epoch: int, state: LeadState, outcome: Outcome) -> LeadState:
+    """Bring the lead to a result that an answer gave."""
+    values = {"id": lead_id, "epoch": epoch, "state": state, "reason": outcome.reason, "detail": outcome.message}
+    tx.run(_SETTLE_LEAD, {**values, "call_id": outcome.call_id, "call_status": outcome.call_status})
+    return state

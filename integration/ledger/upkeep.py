@@ -1,0 +1,152 @@
+"""Who is alive, what the dead left behind, and what is due. Nothing here ever makes a `dialing` lead ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integration.crash_points import reach
+from integration.ledger.database import Database
+from integration.ledger.history import write_history
+from integration.ledger.writebacks import enqueue_writeback
+from integration.model import LeadId, Reason
+
+DEAD_AFTER_SECONDS = 45.0  # a worker whose heartbeat is older is taken for dead
+
+_LOST = (
+    "the program was stopped while the call was being placed: the phone may have rung. "
+    "Look in the contact centre, then settle it with `ringback resolve`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was left behind and by now is safe again or shown to a person."""
+
+    freed: tuple[LeadId, ...] = ()  # claimed, nothing sent: ready again
+    unknown: tuple[LeadId, ...] = ()  # dialing: perhaps sent, never again by the program
+
+
+_HEARTBEAT = """
+    INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, {now}, {now})
+    ON CONFLICT (id) DO UPDATE SET heartbeat_at = {now}
+"""
+
+_GONE = "DELETE FROM worker WHERE id = :id"
+
+_FORGET_DEAD = "DELETE FROM worker WHERE heartbeat_at < {now} - 86400000"
+
+_LIVING = "SELECT id FROM worker WHERE heartbeat_at > {now} - :dead"
+
+_ABANDONED = f"(:alone = 1 OR lease_until <= {{now}} OR worker_id IS NULL OR worker_id NOT IN ({_LIVING}))"
+
+_FREE = f"""
+    UPDATE lead SET state = 'ready', epoch = epoch + 1, worker_id = NULL, lease_until = NULL, due_at = NULL,
+           updated_at = {{now}}
+    WHERE id IN (SELECT id FROM lead WHERE state = 'claimed' AND {_ABANDONED} ORDER BY id {{skip_locked}})
+    RETURNING id
+"""
+
+_LOSE = f"""
+    UPDATE lead SET state = 'unknown', epoch = epoch + 1, worker_id = NULL, lease_until = NULL, due_at = NULL,
+           reason = :reason, detail = :detail, updated_at = {{now}}
+    WHERE id IN (SELECT id FROM lead WHERE state = 'dialing' AND {_ABANDONED} ORDER BY id {{skip_locked}})
+    RETURNING id
+"""
+
+_LOSE_ATTEMPT = """
+    UPDATE attempt SET state = 'unknown', settled_at = {now}, reason = :reason, message = :detail
+    WHERE lead_id = :lead_id AND state = 'intent'
+"""
+
+_FREE_WRITEBACKS = "UPDATE writeback SET lease_until = NULL WHERE state = 'pending' AND lease_until IS NOT NULL"
+
+_DUE_LEADS = """
+    SELECT id FROM lead WHERE state IN ('received', 'waiting', 'ready') AND (due_at IS NULL OR due_at <= {now})
+    ORDER BY id LIMIT :most
+"""
+
+_DUE_WRITEBACKS = """
+    SELECT lead_id FROM writeback WHERE state = 'pending' AND due_at <= {now}
+      AND (lease_until IS NULL OR lease_until <= {now})
+    ORDER BY due_at LIMIT :most
+"""
+
+_CLEAR_PAUSES = "DELETE FROM pause"
+
+# Leads that a pause put off, and the pause is no more. Looked for from outside, because a lead may be put off
+# just while the pause ends.
+_RESUME = """
+    UPDATE lead SET due_at = {now} WHERE id IN (
+        SELECT id FROM lead WHERE state = 'waiting' AND due_at > {now}
+        AND (reason = 'dialing_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = '*')
+             OR reason = 'account_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = lead.account))
+        ORDER BY id {skip_locked})
+"""
+
+_WAKE_THE_REFUSED = """
+    UPDATE lead SET due_at = {now} WHERE id IN (
+        SELECT id FROM lead WHERE state = 'waiting' AND due_at > {now}
+        AND reason IN ('token_refused', 'scope_missing', 'account_not_found', 'dialer_config', 'dialer_refused')
+        ORDER BY id {skip_locked})
+"""
+
+
+class Upkeep:
+    """Keeps the ledger whole. Every method raises LedgerUnavailable when the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def heartbeat(self, worker_id: str) -> None:
+        """Say that this worker lives; at least every 15 s."""
+        with self._database.write() as tx:
+            tx.run(_HEARTBEAT, {"id": worker_id})
+            tx.run(_FORGET_DEAD)
+
+    def leave(self, worker_id: str) -> None:
+        """Say that this worker has stopped: what it still held is recovered at once by the others."""
+        with self._database.write() as tx:
+            tx.run(_GONE, {"id": worker_id})
+
+    def recover(self, *, alone: bool = False) -> Recovered:
+        """Free or surface what dead workers held. `alone`: no other worker can exist, so all of it, now."""
+        values = {"alone": int(alone), "dead": round(DEAD_AFTER_SECONDS * 1000)}
+        told = {"reason": Reason.WORKER_LOST, "detail": _LOST}
+        with self._database.write() as tx:
+            freed = tuple(LeadId(row["id"]) for row in tx.all(_FREE, values))
+            unknown = tuple(LeadId(row["id"]) for row in tx.all(_LOSE, {**values, **told}))
+            for lead_id in freed:
+                write_history(tx, lead_id, "ready", "its worker stopped before anything was sent")
+            for lead_id in unknown:
+                tx.run(_LOSE_ATTEMPT, {"lead_id": lead_id, **told})
+                write_history(tx, lead_id, "unknown", f"{Reason.WORKER_LOST}: {_LOST}")
+                enqueue_writeback(tx, lead_id)
+            if alone:
+                tx.run(_FREE_WRITEBACKS)
+            reach("recover.before_commit")
+        reach("recover.committed")
+        return Recovered(freed, unknown)
+
+    def due_leads(self, most: int = 500) -> list[LeadId]:
+        """Leads that may be moved now, the oldest first."""
+        with self._database.read() as tx:
+            return [LeadId(row["id"]) for row in tx.all(_DUE_LEADS, {"most": most})]
+
+    def due_writebacks(self, most: int = 500) -> list[LeadId]:
+        """Leads whose result the CRM may be told now."""
+        with self._database.read() as tx:
+            return [LeadId(row["lead_id"]) for row in tx.all(_DUE_WRITEBACKS, {"most": most})]
+
+    def resume(self) -> int:
+        """Wake the leads that waited for a pause which is over. How many."""
+        with self._database.write() as tx:
+            return tx.run(_RESUME)
+
+    def clear_pauses(self) -> int:
+        """Let dialling start anew: after a restart, or when a person says that the cause is mended. How many."""
+        with self._database.write() as tx:
+            cleared = tx.run(_CLEAR_PAUSES)
+            if cleared:
+                tx.run(_WAKE_THE_REFUSED)
+                tx.run(_RESUME)
+            return cleared

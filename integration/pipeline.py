@@ -1,0 +1,410 @@
+"""Takes one lead one step further: decide, dial, record, and apart from that tell the CRM.
+
+The order inside `_dial` is the promise: token and account id in hand, then the intent committed, then one
+request, then its outcome recorded. After an answer that leaves room for doubt nothing is sent again.
+Nothing here retries by looping: what comes next is written into the ledger, where a person can see it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from integration.crash_points import reach
+from integration.dialers import Dialer, DialerError, Ticket
+from integration.http import Answer, Client, HttpError, retry_after_seconds
+from integration.ledger import (
+    ALL_DIALING,
+    Begun,
+    Claimed,
+    Held,
+    LeadWork,
+    Ledger,
+    LedgerUnavailable,
+    SetBack,
+    WritebackJob,
+)
+from integration.log import describe_error, get_log
+from integration.model import (
+    AttemptId,
+    CallRequest,
+    Decision,
+    DecisionKind,
+    LeadId,
+    LeadState,
+    Next,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Tree,
+)
+from integration.payload import BadBody, parse_body
+from integration.phone import mask
+from integration.rules import BadWriteback, RenderedRequest, Rules, WritebackFacts, decide, render_writeback
+from integration.settings import Dialing
+
+SEND_BY_SECONDS = 5.0  # a request that could not be sent so long after its intent is not sent at all
+WRITEBACK_DEADLINE_SECONDS = 20.0
+WRITEBACK_GIVE_UP_SECONDS = 3 * 24 * 3600.0
+_WRITEBACK_WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_RETRY_WAITS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
+_LONGEST_PREPARE_WAIT_SECONDS = 60.0
+
+_STATES = {
+    DecisionKind.SKIP: LeadState.SKIPPED,
+    DecisionKind.BLOCK: LeadState.BLOCKED,
+    DecisionKind.PARK: LeadState.PARKED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the pipeline works with."""
+
+    ledger: Ledger
+    rules: Rules
+    dialer: Dialer
+    client: Client
+    dialing: Dialing
+    cooldown_seconds: float
+    worker_id: str
+
+
+class Pipeline:
+    """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead."""
+
+    def __init__(self, services: Services, *, chance: Callable[[], float] = random.random) -> None:
+        self._s = services
+        self._ledger = services.ledger
+        self._chance = chance
+        # Outcomes that the database would not take. They are facts: they are offered again until it does.
+        self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
+        self._unrecorded_lock = threading.Lock()
+
+    # ---- one step of a lead -----------------------------------------------------------------
+
+    def advance(self, lead_id: LeadId) -> LeadState | None:
+        """Take the lead one step. Its new state; None when it was not to be moved, or another worker has it.
+
+        READY asks to be called again at once; a result asks for `write_back`. Raises LedgerUnavailable.
+        """
+        lead = self._ledger.calls.take(lead_id)
+        if lead is None:
+            return None
+        decision = self._decide(lead)
+        if decision.kind is not DecisionKind.CALL:
+            return self._finish(lead, _STATES[decision.kind], decision)
+        assert decision.to is not None
+        if self._s.dialing.withholds(decision.to):
+            return self._finish(lead, LeadState.REHEARSED, self._withheld(decision))
+        if lead.gave_up:
+            detail = f"the call could not be placed for 15 minutes: {lead.last_detail}"
+            given_up = replace(decision, reason=Reason.NOT_PLACED_IN_TIME, detail=detail)
+            return self._finish(lead, LeadState.FAILED, given_up)
+        return self._dial(lead, decision)
+
+    def _decide(self, lead: LeadWork) -> Decision:
+        tree = parse_body(lead.body, lead.content_type)
+        if isinstance(tree, BadBody):
+            return Decision(DecisionKind.PARK, tree.reason, tree.detail)
+        if lead.source not in self._s.rules.sources:
+            detail = f"the rules file has no source {lead.source} any more; put it back, or close the lead"
+            return Decision(DecisionKind.PARK, Reason.SOURCE_GONE, detail)
+        return decide(self._s.rules, lead.source, tree)
+
+    def _withheld(self, decision: Decision) -> Decision:
+        if self._s.dialing.is_off:
+            detail = "RINGBACK_DIALING is off: this call was only rehearsed"
+            return replace(decision, reason=Reason.DIALING_OFF, detail=detail)
+        detail = "RINGBACK_DIALING does not list this number: this call was only rehearsed"
+        return replace(decision, reason=Reason.NOT_A_REHEARSAL_NUMBER, detail=detail)
+
+    def _finish(self, lead: LeadWork, state: LeadState, decision: Decision) -> LeadState | None:
+        if not self._ledger.calls.finish(lead, lead.epoch, state, decision, self._s.rules.digest):
+            return None
+        log = get_log().error if state is LeadState.FAILED else get_log().info
+        log(
+            f"lead.{state}",
+            lead=lead.id,
+            source=lead.source,
+            reason=str(decision.reason),
+            rule=decision.rule_name,
+            line=decision.rule_line,
+            to=mask(decision.to) if decision.to else None,
+        )
+        return state
+
+    # ---- the call ---------------------------------------------------------------------------
+
+    def _dial(self, lead: LeadWork, decision: Decision) -> LeadState | None:
+        assert decision.account is not None
+        claimed = Claimed(lead.epoch)
+        ticket = self._s.dialer.ticket(decision.account)
+        if ticket is None:  # something slow is needed first: keep other workers away meanwhile
+            held = self._ledger.calls.claim(lead, decision, self._s.rules.digest, self._s.worker_id)
+            if not isinstance(held, Claimed):
+                return _log_held(lead, held)
+            claimed = held
+            try:
+                ticket = self._s.dialer.prepare(decision.account)
+            except DialerError as error:
+                return self._not_prepared(lead, claimed, decision, error.outcome)
+            reach("prepare.done")
+        # Taken before the commit: a process that is suspended right after it must find this instant past.
+        send_by = time.monotonic() + SEND_BY_SECONDS
+        begun = self._ledger.calls.begin(
+            lead,
+            claimed.epoch,
+            decision,
+            account_id=ticket.account_id,
+            rules_digest=self._s.rules.digest,
+            worker_id=self._s.worker_id,
+            cooldown_seconds=self._s.cooldown_seconds,
+            passes=claimed.passes,
+        )
+        if isinstance(begun, Begun):
+            return self._place(lead, decision, ticket, begun, send_by)
+        return _log_held(lead, begun)
+
+    def _place(
+        self, lead: LeadWork, decision: Decision, ticket: Ticket, begun: Begun, send_by: float
+    ) -> LeadState | None:
+        assert decision.account is not None
+        assert decision.to is not None
+        get_log().info(
+            "call.dialing",
+            lead=lead.id,
+            attempt=begun.n,
+            to=mask(decision.to),
+            account=decision.account.key,
+            rule=decision.rule_name,
+            line=decision.rule_line,
+            after_ms=begun.at_ms - lead.received_at_ms,
+        )
+        call = CallRequest(decision.to, decision.account.caller_id, f"lead {lead.id} attempt {begun.n}")
+        reach("call.before_send")
+        try:
+            outcome = self._s.dialer.place(ticket, call, send_by)
+        except Exception as error:  # noqa: BLE001 - a fault of ours after the intent: the phone may ring
+            detail = f"an error of Ringback's own while the call was being placed: {describe_error(error)}"
+            outcome = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, detail)
+        reach("call.answer_read")
+        after = self._after(lead, decision, outcome, _RETRY_WAITS[min(begun.n, len(_RETRY_WAITS)) - 1])
+        _log_outcome(lead.id, begun.n, outcome)
+        return self._record(lead.id, begun.attempt_id, outcome, after)
+
+    def _after(self, lead: LeadWork, decision: Decision, outcome: Outcome, backoff_seconds: float) -> SetBack | None:
+        """Where the lead goes when its call was surely not placed."""
+        if outcome.kind is not OutcomeKind.NOT_PLACED:
+            return None
+        assert decision.account is not None
+        account = decision.account.key
+        match outcome.next:
+            case Next.BLOCK:
+                return SetBack(LeadState.BLOCKED, outcome.reason)
+            case Next.REFRESH if lead.last_reason is not Reason.TOKEN_REFUSED:
+                return SetBack(LeadState.READY, outcome.reason)
+            case Next.REFRESH | Next.PAUSE_ALL:  # a fresh token was refused as well
+                return SetBack(LeadState.WAITING, outcome.reason, wait_seconds=60.0, pause=ALL_DIALING)
+            case Next.PAUSE_ACCOUNT:
+                return SetBack(LeadState.WAITING, outcome.reason, wait_seconds=60.0, pause=account)
+            case Next.RETRY | None:
+                asked = outcome.retry_after_seconds
+                wait = self._jittered(backoff_seconds) if asked is None else asked
+                pause = account if outcome.reason is Reason.RATE_LIMITED else None
+                return SetBack(LeadState.WAITING, outcome.reason, wait_seconds=wait, pause=pause)
+
+    def _not_prepared(self, lead: LeadWork, claimed: Claimed, decision: Decision, outcome: Outcome) -> LeadState | None:
+        assert decision.account is not None
+        # As long again as the lead has been held up so far: no attempt was made that could be counted.
+        backoff = min(max(lead.held_up_seconds, _RETRY_WAITS[0]), _LONGEST_PREPARE_WAIT_SECONDS)
+        after = self._after(lead, decision, outcome, backoff)
+        assert after is not None
+        _log_outcome(lead.id, lead.attempts, outcome)
+        if not self._ledger.calls.set_back(lead, claimed.epoch, after, outcome.message, decision.account.key):
+            return None
+        return after.state
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (0.8 + 0.4 * self._chance())
+
+    # ---- facts that must not be lost ----------------------------------------------------------
+
+    def _record(
+        self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
+    ) -> LeadState | None:
+        try:
+            settled = self._ledger.calls.settle(lead_id, attempt_id, outcome, after)
+        except LedgerUnavailable:
+            with self._unrecorded_lock:
+                self._unrecorded[attempt_id] = (lead_id, outcome, after)
+            get_log().error(
+                "call.not_recorded",
+                lead=lead_id,
+                attempt_id=attempt_id,
+                outcome=str(outcome.kind),
+                call_id=outcome.call_id,
+            )
+            return None
+        if settled is None:
+            get_log().warning("call.late_answer", lead=lead_id, attempt_id=attempt_id, outcome=str(outcome.kind))
+            return None
+        if settled.alert is not None:
+            get_log().error("call.contradiction", lead=lead_id, attempt_id=attempt_id, detail=settled.alert)
+        return settled.state
+
+    def record_the_unrecorded(self) -> list[LeadId]:
+        """Offer the ledger once more what it would not take. The leads that now stand elsewhere."""
+        with self._unrecorded_lock:
+            waiting = dict(self._unrecorded)
+        moved = []
+        for attempt_id, (lead_id, outcome, after) in waiting.items():
+            with self._unrecorded_lock:
+                self._unrecorded.pop(attempt_id, None)
+            if self._record(lead_id, attempt_id, outcome, after) is not None:
+                moved.append(lead_id)
+        return moved
+
+    def stumbled(self, lead_id: LeadId, error: Exception) -> LeadState | None:
+        """A step ended in an error of ours. The lead waits, and after five of them a person sees it."""
+        described = describe_error(error)
+        get_log().error("lead.stumbled", lead=lead_id, error=described)
+        return self._ledger.calls.stumble(lead_id, f"an error of Ringback's own: {described}")
+
+    # ---- telling the CRM ----------------------------------------------------------------------
+
+    def write_back(self, lead_id: LeadId) -> None:
+        """Tell the CRM this lead's result, if it is due. Never reaches the dialer. Raises LedgerUnavailable."""
+        job = self._ledger.writebacks.take(lead_id)
+        if job is None:
+            return
+        try:
+            self._tell(job)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border of a worker's step: it is tried again, and in the end parked
+            self._again(job, f"an error of Ringback's own: {describe_error(error)}", None, None)
+
+    def _tell(self, job: WritebackJob) -> None:
+        rendered = self._render(job)
+        match rendered:
+            case None:
+                self._ledger.writebacks.not_wanted(job)
+            case BadWriteback():
+                get_log().error("writeback.parked", lead=job.lead_id, detail=rendered.detail)
+                self._ledger.writebacks.park(job, Reason.BAD_WRITEBACK, rendered.detail)
+            case RenderedRequest():
+                self._send(job, rendered)
+
+    def _render(self, job: WritebackJob) -> RenderedRequest | BadWriteback | None:
+        source = self._s.rules.sources.get(job.source)
+        if source is None or source.write_back is None or job.state not in source.write_back.on:
+            return None
+        tree = parse_body(job.body, job.content_type)
+        event: Tree = None if isinstance(tree, BadBody) else tree
+        facts = WritebackFacts(
+            record_id=job.record_id,
+            result=job.state,
+            reason_text=_reason_text(job),
+            call_id=job.call_id,
+            call_status=job.call_status,
+            account=job.account,
+            fields=job.fields,
+            event=event,
+            message_id=f"ringback-{job.lead_id}-{job.version}",
+            now=datetime.now(UTC),
+        )
+        return render_writeback(source.write_back, facts)
+
+    def _send(self, job: WritebackJob, request: RenderedRequest) -> None:
+        try:
+            answer = self._s.client.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                body=request.body,
+                deadline_seconds=WRITEBACK_DEADLINE_SECONDS,
+            )
+        except HttpError as error:
+            detail = f"no answer from the CRM: {error}"
+            if error.kind in _CANNOT_BE_SENT:
+                get_log().error("writeback.parked", lead=job.lead_id, detail=detail)
+                self._ledger.writebacks.park(job, Reason.BAD_WRITEBACK, detail)
+            else:
+                self._again(job, detail, None, None)
+            return
+        reach("writeback.answered")
+        if 200 <= answer.status < 300:
+            self._ledger.writebacks.done(job, answer.status, f"the CRM answered {answer.status}")
+            get_log().info("writeback.done", lead=job.lead_id, result=str(job.state), status=answer.status)
+        elif answer.status in _WORTH_ANOTHER_TRY or answer.status >= 500:
+            asked = retry_after_seconds(answer.headers.get("Retry-After"), datetime.now(UTC))
+            self._again(job, f"the CRM answered {answer.status}", answer.status, asked)
+        else:
+            detail = _refusal(answer)
+            get_log().error("writeback.parked", lead=job.lead_id, status=answer.status, detail=detail)
+            self._ledger.writebacks.park(job, Reason.CRM_REFUSED, detail, answer.status)
+
+    def _again(self, job: WritebackJob, detail: str, status: int | None, asked_seconds: float | None) -> None:
+        if job.age_seconds > WRITEBACK_GIVE_UP_SECONDS:
+            get_log().error("writeback.parked", lead=job.lead_id, detail=detail)
+            self._ledger.writebacks.park(job, Reason.CRM_UNREACHABLE, f"for 3 days {detail}", status)
+            return
+        wait = asked_seconds
+        if wait is None:
+            wait = self._jittered(_WRITEBACK_WAITS[min(job.tries, len(_WRITEBACK_WAITS)) - 1])
+        get_log().warning("writeback.again", lead=job.lead_id, tries=job.tries, wait_seconds=round(wait), detail=detail)
+        self._ledger.writebacks.again(job, wait, detail, status)
+
+
+_CANNOT_BE_SENT = frozenset({"bad_address", "bad_request"})
+_WORTH_ANOTHER_TRY = frozenset({408, 423, 425, 429})
+
+_REFUSALS = {
+    401: "the CRM refused the credentials of the write-back; renew the secret that `write_back:` names",
+    403: "the CRM's user may not change this record; give it the permission",
+    404: "the CRM has no such record; it may have been deleted or merged, or the path in `write_back:` is wrong",
+}
+
+
+def _refusal(answer: Answer) -> str:
+    advice = _REFUSALS.get(answer.status, "see `request:` and `json:` under `write_back:` in the rules file")
+    return f"the CRM answered {answer.status}: {advice}; then `ringback resolve LEAD --tell-crm`"
+
+
+def _reason_text(job: WritebackJob) -> str:
+    """What `{{ lead.reason }}` says: the words for people, else the reason code."""
+    if job.state is LeadState.CALLED:
+        return ""
+    return job.detail or str(job.reason or "")
+
+
+def _log_held(lead: LeadWork, held: Held | None) -> LeadState | None:
+    if held is None:
+        return None
+    log = get_log().error if held.state is LeadState.UNKNOWN else get_log().info
+    log(f"lead.{held.state}", lead=lead.id, reason=str(held.reason), detail=held.detail)
+    return held.state
+
+
+def _log_outcome(lead_id: LeadId, n: int, outcome: Outcome) -> None:
+    event = {
+        OutcomeKind.PLACED: "call.placed",
+        OutcomeKind.NOT_PLACED: "call.not_placed",
+        OutcomeKind.UNCLEAR: "call.unclear",
+    }[outcome.kind]
+    shouts = outcome.kind is OutcomeKind.UNCLEAR or outcome.next in (Next.PAUSE_ACCOUNT, Next.PAUSE_ALL)
+    log = get_log().error if shouts else get_log().info
+    log(
+        event,
+        lead=lead_id,
+        attempt=n,
+        call_id=outcome.call_id,
+        status=outcome.http_status,
+        reason=str(outcome.reason),
+        detail=None if outcome.kind is OutcomeKind.PLACED and outcome.call_id else outcome.message,
+    )

@@ -1,0 +1,244 @@
+"""The door to both databases: what is committed, what is undone, and how trouble is told."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from integration.ledger import ConstraintHeld, Ledger, LedgerInUse, LedgerUnavailable, open_database
+from integration.ledger.database import named_to_psycopg, postgres_url, sqlite_path
+from integration.model import LeadId
+from tests.ledger.conftest import PLACED, World
+
+
+def test_what_raises_within_a_transaction_is_undone(world: World) -> None:
+    lead_id = world.lead()
+
+    def stumble() -> None:
+        with world.ledger.database.write() as tx:
+            tx.run("UPDATE lead SET state = 'parked'")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stumble()
+    assert world.state(lead_id) == "received"
+
+
+def test_a_unique_index_that_refuses_is_told_apart_from_trouble(world: World) -> None:
+    with pytest.raises(ConstraintHeld):
+        world.sql("INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', 1, 1), ('w', 1, 1)")
+    world.ledger.reading.ping()
+
+
+def test_the_clock_is_the_databases_and_counts_milliseconds(world: World) -> None:
+    here = time.time() * 1000
+    assert abs(world.value("SELECT {now} FROM (SELECT 1 AS one) AS lone_row") - here) < 2000
+
+
+def test_a_closed_ledger_says_so(database_url: str) -> None:
+    ledger = Ledger(open_database(database_url))
+    ledger.close()
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        ledger.reading.ping()
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_many_threads_write_at_once(world: World) -> None:
+    def write() -> None:
+        for _ in range(10):
+            world.ledger.upkeep.heartbeat(threading.current_thread().name)
+
+    threads = [threading.Thread(target=write) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert world.value("SELECT COUNT(*) FROM worker") == 16
+
+
+# ---- SQLite ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    path = tmp_path / "ringback.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+def test_an_sqlite_file_that_another_process_holds_is_unavailable_and_then_works_again(sqlite_url: str) -> None:
+    ledger = Ledger(open_database(sqlite_url))
+    other = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)
+    ledger.database._writer.execute("PRAGMA busy_timeout = 50")  # type: ignore[attr-defined]
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LedgerUnavailable, match="database is locked"):
+        ledger.upkeep.heartbeat("worker")
+    other.execute("ROLLBACK")
+    other.close()
+    ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_an_sqlite_file_is_durable(sqlite_url: str) -> None:
+    database = open_database(sqlite_url)
+    with database.read() as tx:
+        found = [tx.one(f"SELECT * FROM pragma_{name}") for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert [tuple(row) for row in found if row is not None] == [("wal",), (2,), (1,)]
+    database.close()
+
+
+def test_a_second_server_on_one_sqlite_file_is_refused(sqlite_url: str) -> None:
+    database = open_database(sqlite_url, exclusive=True)
+    code = f"from integration.ledger import open_database\nopen_database({sqlite_url!r}, exclusive=True)"
+    refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "LedgerInUse: another `ringback serve` works" in refused.stderr
+    with pytest.raises(LedgerInUse):
+        open_database(sqlite_url, exclusive=True)
+    open_database(sqlite_url).close()  # a look from outside is welcome
+    database.close()
+    open_database(sqlite_url, exclusive=True).close()
+
+
+def test_an_sqlite_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable, match=r"cannot open the SQLite file .*/missing/ringback\.db"):
+        open_database(f"sqlite:///{tmp_path}/missing/ringback.db")
+    junk = tmp_path / "junk.db"
+    junk.write_bytes(b"this is no database, and long enough to be looked at" * 50)
+    with pytest.raises(LedgerUnavailable, match="file is not a database"):
+        open_database(f"sqlite:///{junk}")
+
+
+# ---- PostgreSQL -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("SELECT :a, :body_sha256, 'x'::text", "SELECT %(a)s, %(body_sha256)s, 'x'::text"),
+        ("LIKE '100%' AND n = :n2", "LIKE '100%%' AND n = %(n2)s"),
+    ],
+)
+def test_named_parameters_are_written_as_the_driver_wants_them(ours: str, theirs: str) -> None:
+    assert named_to_psycopg(ours) == theirs
+
+
+def test_the_address_that_a_paas_gives_is_understood() -> None:
+    assert postgres_url("postgres://u:p@h/d") == "postgresql://u:p@h/d"
+    assert postgres_url("postgresql://u:p@h/d") == "postgresql://u:p@h/d"
+
+
+def test_connections_that_the_server_cut_are_replaced(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url, pool_size=3))
+    ledger.reading.ping()
+    with psycopg.connect(migrated_postgres_url, autocommit=True) as other:
+        for _ in range(3):
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringback'"
+                " AND datname = current_database()"
+            )
+            ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_a_connection_cut_within_a_transaction_is_unavailable_and_leaks_nothing(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url, pool_size=1))
+    for _ in range(3):
+        with pytest.raises(LedgerUnavailable), ledger.database.write() as tx:
+            tx.one("SELECT pg_terminate_backend(pg_backend_pid())")
+        ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_a_server_that_is_away_is_unavailable_within_two_seconds() -> None:
+    database = open_database("postgres://postgres@127.0.0.1:1/none")
+    began = time.monotonic()
+    with pytest.raises(LedgerUnavailable), database.read():
+        pass
+    assert time.monotonic() - began < 2.0
+    database.close()
+
+
+def test_a_read_only_server_is_unavailable(migrated_postgres_url: str) -> None:
+    with psycopg.connect(migrated_postgres_url, autocommit=True) as other:
+        name = urlsplit(migrated_postgres_url).path[1:]
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+    ledger = Ledger(open_database(migrated_postgres_url))
+    with pytest.raises(LedgerUnavailable, match="ReadOnlySqlTransaction 25006"):
+        ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_what_postgresql_says_of_a_row_is_not_passed_on(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url))
+    insert = "INSERT INTO phone_guard (phone, lead_id, not_before) VALUES ('+15551234567', 1, 1)"
+    with ledger.database.write() as tx:
+        tx.run("ALTER TABLE phone_guard DROP CONSTRAINT phone_guard_lead_id_fkey")
+        tx.run(insert)
+    with pytest.raises(ConstraintHeld) as caught, ledger.database.write() as tx:
+        tx.run(insert)
+    assert str(caught.value) == "phone_guard_pkey"
+    assert ledger.reading.story(LeadId(1)) is None
+    ledger.close()
+
+
+def test_a_second_claim_waits_for_the_first_and_then_loses(migrated_postgres_url: str) -> None:
+    """READ COMMITTED: the loser's UPDATE waits for the winner's row lock and then looks at the new row."""
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    work = world.take(world.lead())
+    outcome: list[object] = []
+    with world.ledger.database.write() as tx:
+        tx.run("UPDATE lead SET epoch = epoch + 1, state = 'claimed', worker_id = 'w' WHERE id = 1")
+        thread = threading.Thread(target=lambda: outcome.append(world.begin_from(work, work.epoch)))
+        thread.start()
+        _wait_for_a_lock(world)
+    thread.join()
+    assert outcome == [None]
+    world.ledger.close()
+
+
+def test_an_answer_waits_for_the_recovery_and_then_settles_what_it_left(migrated_postgres_url: str) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    lead_id = world.lead()
+    begun = world.begun(lead_id)
+    with world.ledger.database.write() as tx:
+        tx.run("UPDATE lead SET state = 'unknown', epoch = epoch + 1")
+        tx.run("UPDATE attempt SET state = 'unknown'")
+        thread = threading.Thread(target=world.ledger.calls.settle, args=(lead_id, begun.attempt_id, PLACED, None))
+        thread.start()
+        _wait_for_a_lock(world)
+    thread.join()
+    assert (world.state(lead_id), world.attempts(lead_id)) == ("called", ["placed"])
+    world.ledger.close()
+
+
+def test_recovery_passes_over_a_lead_whose_answer_is_being_recorded(migrated_postgres_url: str) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    lead_id = world.lead()
+    world.begun(lead_id)
+    with world.ledger.database.write() as tx:
+        tx.run("UPDATE lead SET updated_at = updated_at WHERE id = :id", {"id": lead_id})
+        assert world.ledger.upkeep.recover(alone=True).unknown == ()
+    assert world.ledger.upkeep.recover(alone=True).unknown == (lead_id,)
+    world.ledger.close()
+
+
+def _wait_for_a_lock(world: World) -> None:
+    until = time.monotonic() + 5
+    with psycopg.connect(world.url, autocommit=True) as other:
+        while time.monotonic() < until:
+            row = other.execute(
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ).fetchone()
+            if row is not None and row[0] > 0:
+                return
+    raise AssertionError("nobody waits")

@@ -1,0 +1,96 @@
+"""What dead workers left behind is free again where nothing was sent, and shown to a person where it may have been."""
+
+from __future__ import annotations
+
+from integration.ledger import Claimed
+from integration.model import LeadId, LeadState, Reason
+from tests.ledger.conftest import OTHER_NUMBER, PLACED, World
+from tests.ledger.test_calls import at_once
+
+
+def claimed_and_dialing(world: World) -> tuple[LeadId, LeadId]:
+    claimed, dialing = world.lead(), world.lead()
+    assert isinstance(world.ledger.calls.claim(world.take(claimed), world.decision(), "d", "worker"), Claimed)
+    world.begun(dialing, OTHER_NUMBER)
+    return claimed, dialing
+
+
+def test_the_leads_of_a_living_worker_are_left_alone(world: World) -> None:
+    claimed_and_dialing(world)
+    world.ledger.upkeep.heartbeat("worker")
+    recovered = world.ledger.upkeep.recover()
+    assert (recovered.freed, recovered.unknown) == ((), ())
+
+
+def test_the_leads_of_a_worker_without_a_heartbeat_are_recovered(world: World) -> None:
+    claimed, dialing = claimed_and_dialing(world)
+    world.ledger.upkeep.heartbeat("worker")
+    world.ledger.upkeep.heartbeat("other")
+    world.sql("UPDATE worker SET heartbeat_at = heartbeat_at - 44000 WHERE id = 'worker'")
+    assert world.ledger.upkeep.recover().unknown == ()
+    world.sql("UPDATE worker SET heartbeat_at = heartbeat_at - 2000 WHERE id = 'worker'")
+    recovered = world.ledger.upkeep.recover()
+    assert (recovered.freed, recovered.unknown) == ((claimed,), (dialing,))
+    assert (world.state(claimed), world.state(dialing)) == (LeadState.READY, LeadState.UNKNOWN)
+    assert (world.reason(dialing), world.attempts(dialing)) == (Reason.WORKER_LOST, ["unknown"])
+    assert world.ledger.upkeep.due_writebacks() == [dialing]
+
+
+def test_the_leads_of_a_worker_that_said_goodbye_are_recovered_at_once(world: World) -> None:
+    claimed, dialing = claimed_and_dialing(world)
+    world.ledger.upkeep.heartbeat("worker")
+    world.ledger.upkeep.leave("worker")
+    recovered = world.ledger.upkeep.recover()
+    assert (recovered.freed, recovered.unknown) == ((claimed,), (dialing,))
+
+
+def test_a_lease_that_ran_out_is_recovered_though_its_worker_lives(world: World) -> None:
+    claimed, dialing = claimed_and_dialing(world)
+    world.ledger.upkeep.heartbeat("worker")
+    assert 29 < float(world.value("SELECT lease_until - {now} FROM lead WHERE id = :id", id=claimed)) / 1000 <= 30
+    assert 119 < float(world.value("SELECT lease_until - {now} FROM lead WHERE id = :id", id=dialing)) / 1000 <= 120
+    world.sql("UPDATE lead SET lease_until = 1")
+    recovered = world.ledger.upkeep.recover()
+    assert (recovered.freed, recovered.unknown) == ((claimed,), (dialing,))
+
+
+def test_a_dialing_lead_is_never_made_ready(world: World) -> None:
+    _, dialing = claimed_and_dialing(world)
+    for alone in (False, True, True):
+        world.ledger.upkeep.recover(alone=alone)
+    assert world.state(dialing) is LeadState.UNKNOWN
+    assert world.ledger.calls.take(dialing) is None
+
+
+def test_alone_everything_is_recovered_at_once_also_write_backs(world: World) -> None:
+    claimed, dialing = claimed_and_dialing(world)
+    told = world.lead()
+    world.call(told, PLACED, to="+15551230003")
+    assert world.ledger.writebacks.take(told) is not None
+    world.ledger.upkeep.heartbeat("worker")
+    recovered = world.ledger.upkeep.recover(alone=True)
+    assert (recovered.freed, recovered.unknown) == ((claimed,), (dialing,))
+    assert world.ledger.upkeep.due_writebacks() == [told, dialing]
+
+
+def test_many_workers_recover_at_the_same_time_without_waiting_for_each_other(world: World) -> None:
+    leads = [world.lead() for _ in range(30)]
+    for n, lead_id in enumerate(leads):
+        world.begun(lead_id, f"+1555123{n:04}")
+    found = at_once(8, lambda _: world.ledger.upkeep.recover().unknown)
+    assert sorted(lead_id for each in found for lead_id in each) == leads
+
+
+def test_what_is_due_comes_oldest_first_and_not_all_at_once(world: World) -> None:
+    leads = [world.lead() for _ in range(5)]
+    world.sql("UPDATE lead SET state = 'waiting', due_at = {now} + 60000 WHERE id = :id", id=leads[0])
+    world.sql("UPDATE lead SET state = 'ready', due_at = 1 WHERE id = :id", id=leads[1])
+    assert world.ledger.upkeep.due_leads() == leads[1:]
+    assert world.ledger.upkeep.due_leads(most=2) == leads[1:3]
+
+
+def test_workers_that_died_long_ago_are_forgotten(world: World) -> None:
+    world.ledger.upkeep.heartbeat("old")
+    world.sql("UPDATE worker SET heartbeat_at = heartbeat_at - 86400001")
+    world.ledger.upkeep.heartbeat("new")
+    assert world.value("SELECT COUNT(*) FROM worker") == 1
