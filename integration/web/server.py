@@ -1,0 +1,315 @@
+"""The production server: waitress, made strict, with a deadline on each request's arrival and an orderly end.
+
+Waitress reads whole requests in one loop before a thread sees them, so a slow sender holds no thread. What it
+lacks is added here: a request that has not arrived within REQUEST_SECONDS is cut off however steadily it drips;
+connections that only wait make room when there are many; what could be read in two ways is refused; every answer
+that is not the application's is constant text; and a stop answers what has arrived before the sockets close.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from typing import Any
+
+from flask import Flask
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import BadRequest
+
+from integration.web.app import RETRY_AFTER_SECONDS, constant_answer
+from integration.web.hooks import BODY_LIMIT
+
+REQUEST_SECONDS = 10.0  # a request must have arrived whole by then
+IDLE_SECONDS = 60.0  # a kept connection without a request is closed after that
+LINGER_SECONDS = 2.0  # after the last answer, for the sender to take it before the connection is closed
+HEADER_LIMIT = 16 * 1024
+CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems
+CROWDED = 400  # from so many connections on, the longest waiting go first
+CROWDED_SECONDS = 1.0  # but none before it has waited so long
+_LONGEST_LENGTH = 15  # digits of a Content-Length; int() refuses more than 4,300 with an exception
+
+
+class WebServer:
+    """Serves an application from the calling thread until `stop`."""
+
+    def __init__(
+        self, app: Flask, host: str, port: int, threads: int, *, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
+        settings = Adjustments(
+            host=host,
+            port=port,
+            threads=threads,
+            ident=None,
+            connection_limit=CONNECTION_LIMIT,
+            backlog=1024,
+            channel_timeout=int(IDLE_SECONDS),
+            cleanup_interval=1,
+            max_request_header_size=HEADER_LIMIT,
+            max_request_body_size=BODY_LIMIT + 1,
+            asyncore_use_poll=True,
+            log_socket_errors=False,
+            expose_tracebacks=False,
+        )
+        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatcher.set_thread_count(threads)
+        self._map: dict[int, Any] = {}
+        self._server = _Server(app, self._map, dispatcher=self._dispatcher, adj=settings)
+        self._stopping = False
+        self._request_seconds = request_seconds
+        self._look_seconds = min(0.25, request_seconds / 4)
+        self._looked_at = time.monotonic()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where 0 had been asked for."""
+        return int(self._server.effective_port)
+
+    def run(self) -> None:
+        """Serve until `stop` is called."""
+        while not self._stopping:
+            self._turn(self._look_seconds if self._server.active_channels else 1.0)
+
+    def stop(self) -> None:
+        """End `run` soon. Safe to call from a signal handler, and more than once."""
+        self._stopping = True
+        with contextlib.suppress(OSError):  # a second signal while everything is closing
+            self._server.pull_trigger()
+
+    def drain(self, within_seconds: float) -> None:
+        """Take what has already come in, answer it, and close everything."""
+        until = time.monotonic() + within_seconds
+        self._server.last_answers = True
+        while _has_news(self._server) and time.monotonic() < until:  # the kernel's queue, one by one
+            self._turn(0.0)
+        self._server.accepting = False
+        self._server.del_channel(self._map)
+        self._server.socket.close()
+        while time.monotonic() < until and any(_is_busy(channel) for channel in self._channels()):
+            self._turn(0.02)
+        self._dispatcher.shutdown(timeout=max(0.1, until - time.monotonic()))
+        for channel in self._channels():
+            channel.flush_last()
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    def _turn(self, timeout: float) -> None:
+        wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        now = time.monotonic()
+        if now - self._looked_at >= self._look_seconds:
+            self._looked_at = now
+            self._cut_off(now)
+
+    def _cut_off(self, now: float) -> None:
+        """Close what has been arriving, lingering or (in a crowd) waiting for too long."""
+        channels = self._channels()
+        for channel in channels:
+            if channel.is_overdue(now, self._request_seconds):
+                channel.will_close = True
+        too_many = len(channels) - CROWDED
+        if too_many > 0:
+            waiting = sorted((c for c in channels if not c.requests), key=lambda channel: channel.waits_since)
+            for channel in waiting[:too_many]:
+                if now - channel.waits_since > CROWDED_SECONDS:
+                    channel.will_close = True
+
+    def _channels(self) -> list[_Channel]:
+        return list(self._server.active_channels.values())
+
+
+def _has_news(one: Any) -> bool:
+    """Whether something waits to be read or accepted."""
+    poll = select.poll()
+    try:
+        poll.register(one.socket, select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_busy(channel: _Channel) -> bool:
+    if channel.lingers_since is not None:
+        return False
+    return bool(channel.requests or channel.total_outbufs_len or channel.request is not None or _has_news(channel))
+
+
+class _Parser(HTTPRequestParser):
+    """Refuses what two readers could read differently, and what makes the library stumble."""
+
+    path = ""  # the library looks at it even where no request could be read
+    body_rcv: Any
+    error: Any
+
+    def received(self, data: bytes) -> int:
+        consumed = int(super().received(data))
+        unfinished = not self.headers_finished and not self.completed
+        if unfinished and self.header_plus.count(b"\n") != self.header_plus.count(b"\r\n"):
+            self._refuse("a bare line feed")
+        if self.completed and self.chunked and self.body_rcv.trailer:
+            self._refuse("a trailer")
+        if self.error is not None:
+            self.expect_continue = False  # the library would ask for the body of a refused request
+        return consumed
+
+    def _refuse(self, why: str) -> None:
+        self.error = BadRequest(why)
+        self.completed = True
+
+    def parse_header(self, header_plus: bytes) -> None:
+        wrong = _what_is_wrong(header_plus)
+        if wrong is None:
+            try:
+                super().parse_header(header_plus)
+            except ValueError:  # of urlsplit, for http://[::1/
+                wrong = "an address that is none"
+            if wrong is None and self.version != "1.1" and "TRANSFER_ENCODING" in self.headers:
+                wrong = "chunks in HTTP/1.0"
+        if wrong is not None:
+            self.error = BadRequest(wrong)
+            self.content_length = 0
+            self.body_rcv = None  # nothing more is read: `received` completes the request
+
+
+_ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
+
+
+def _what_is_wrong(header_plus: bytes) -> str | None:
+    """Why a head is refused though the library would take it; None if nothing is wrong with it."""
+    if b"\r\n " in header_plus or b"\r\n\t" in header_plus:
+        return "a folded header"
+    seen: dict[bytes, bytes] = {}
+    for line in header_plus.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        name = name.strip().lower()
+        if name in seen:
+            return "a header twice that may come once"
+        if name in _ONCE:
+            seen[name] = value.strip(b" \t").lower()
+    if len(seen.get(b"content-length", b"")) > _LONGEST_LENGTH:
+        return "a length beyond all reason"
+    encoding = seen.get(b"transfer-encoding")
+    if encoding is not None and (encoding != b"chunked" or b"content-length" in seen):
+        return "no single word on where the body ends"
+    return None
+
+
+class _Answer(WSGITask):
+    """The application's answer. After a refusal nothing more is read: what follows may be the rest of it."""
+
+    def build_response_header(self) -> bytes:
+        if self.channel.server.last_answers or not self.status.startswith("2"):
+            self.set_close_on_finish()
+        return bytes(super().build_response_header())
+
+
+class _Refusal(ErrorTask):
+    """The server's own answer to what never reaches the application: constant, without a word of the request."""
+
+    def execute(self) -> None:
+        code = self.request.error.code
+        status = code if code < 500 else 503  # what is wrong with the request itself is a 4xx by now
+        body = constant_answer(status)
+        self.status = f"{status} {self.request.error.reason if status < 500 else 'Service Unavailable'}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        if status == 503:
+            self.response_headers.append(("Retry-After", str(RETRY_AFTER_SECONDS)))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Parser
+    task_class = _Answer
+    error_task_class = _Refusal
+    request: Any
+    requests: list[Any]
+    will_close: bool
+    close_when_flushed: bool
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self.waits_since = time.monotonic()  # for the rest of a request, or for the next one
+        self.lingers_since: float | None = None
+        super().__init__(*args, **named)
+
+    def is_overdue(self, now: float, request_seconds: float) -> bool:
+        """Whether it has been arriving, or lingering, for too long."""
+        if self.lingers_since is not None:
+            return now - self.lingers_since > LINGER_SECONDS
+        return self.request is not None and now - self.waits_since > request_seconds
+
+    def readable(self) -> bool:
+        return self.lingers_since is not None or bool(super().readable())
+
+    def received(self, data: bytes) -> bool:
+        before = self.request
+        taken = bool(super().received(data))
+        if self.request is not before:
+            self.waits_since = time.monotonic()
+        return taken
+
+    def handle_read(self) -> None:
+        """The library closes at the end of the input; a request cut short by that is answered first."""
+        try:
+            data = self.socket.recv(self.adj.recv_bytes)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.handle_close()
+            return
+        if data and self.lingers_since is None:
+            self.last_activity = time.time()
+            self.received(data)
+        elif not data and not (self.lingers_since is None and self._refuse_the_rest()):
+            self.handle_close()
+
+    def _refuse_the_rest(self) -> bool:
+        """Answer 400 to a request that will never be whole. Whether there was one."""
+        with self.requests_lock:
+            if self.request is None or self.requests:
+                return False
+            self.request.error = BadRequest("cut short")
+            self.request.completed = True
+            self.requests.append(self.request)
+            self.request = None
+            self.server.add_task(self)
+        return True
+
+    def handle_write(self) -> None:
+        """After the last answer only the sending side is closed: a reset would take the answer with it."""
+        if self.close_when_flushed and not self.will_close:
+            _, failed = self._flush_exception(self._flush_some)
+            if failed:
+                self.handle_close()
+            elif not self.total_outbufs_len:
+                self.close_when_flushed = False
+                self._linger()
+        else:
+            super().handle_write()
+
+    def _linger(self) -> None:
+        self.lingers_since = time.monotonic()
+        self.request = None
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.handle_close()
+
+    def flush_last(self) -> None:
+        """Hand the socket what is left to send, before it is closed."""
+        if self.connected and self.total_outbufs_len:
+            self._flush_exception(self._flush_some)
+
+
+class _Server(TcpWSGIServer):
+    channel_class = _Channel
+    last_answers = False  # each answer from now on is the last one of its connection
+
+    def set_socket_options(self, conn: socket.socket) -> None:
+        super().set_socket_options(conn)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
