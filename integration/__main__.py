@@ -1,0 +1,5 @@
+"""`python -m integration` is the command `ringback`."""
+
+from integration.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""`leads` and `show`: looks into the ledger. A list never holds a whole phone number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import click
+
+from integration.bootstrap import read_environment
+from integration.cli.access import existing_ledger
+from integration.cli.story import story_as_json, story_lines
+from integration.cli.terminal import AnswerIsNo, clean, csv_text, read_since, say, say_json, table
+from integration.ledger import LeadRow
+from integration.model import LeadId, LeadState
+from integration.phone import mask
+from integration.settings import read_settings
+
+LARGEST_ID = 2**63 - 1  # what both databases can hold
+
+
+class Since(click.ParamType[datetime]):
+    """A time ago or a date."""
+
+    name = "when"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return read_since(value, datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([str(state) for state in LeadState]),
+    help="Only leads in this state; may be given several times.",
+)
+@click.option("--since", type=Since(), help="Only leads received since: 30m, 2h, 3d, or 2026-11-01 (UTC).")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the list as CSV, harmless for a spreadsheet.")
+def leads(states: Sequence[str], since: datetime | None, limit: int, as_json: bool, as_csv: bool) -> None:
+    """List leads, the newest first.
+
+    Numbers are masked. Times are UTC. Under CRM stands how far the telling of the result is.
+
+    \b
+    Example:
+      ringback leads
+      ringback leads --state unknown --state parked --since 2h
+      ringback leads --since 2026-11-01 --limit 1000 --csv > leads.csv
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other; take one")
+    with existing_ledger(read_settings(read_environment())) as ledger:
+        rows = ledger.reading.leads(states=[LeadState(state) for state in states], since=since, most=limit)
+    if as_json:
+        say_json([lead_as_json(row) for row in rows])
+    elif as_csv:
+        columns = _COLUMNS
+        click.echo(csv_text(columns, [[lead_as_json(row)[name] for name in columns] for row in rows]), nl=False)
+    else:
+        _say_leads(rows, narrowed=bool(states) or since is not None, limit=limit)
+
+
+def _say_leads(rows: Sequence[LeadRow], *, narrowed: bool, limit: int) -> None:
+    if not rows:
+        say("No lead fits." if narrowed else "No leads yet.")
+        return
+    headings = ["LEAD", "RECEIVED (UTC)", "STATE", "NUMBER", "ACCOUNT", "CRM", "CALL OR REASON"]
+    for line in table(headings, [_cells(row) for row in rows]):
+        click.echo(line)
+    if len(rows) == limit:
+        click.echo(f"These are the newest {limit}; --limit shows more.", err=True)
+
+
+def _cells(row: LeadRow) -> list[object]:
+    received = row.received_at.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+    number = mask(row.to_number) if row.to_number else ""
+    why = row.call_id or row.reason or ""
+    return [row.id, received, row.state, number, row.account or "", row.writeback_state or "", why]
+
+
+_COLUMNS = (
+    "id", "source", "state", "reason", "detail", "received_at", "updated_at", "due_at", "record_id", "to", "account",
+    "rule", "rule_line", "rules_version", "attempts", "call_id", "call_status", "write_back",
+)  # fmt: skip
+
+
+def lead_as_json(row: LeadRow) -> Mapping[str, object]:
+    """A lead for scripts, its number masked."""
+    return {
+        "id": row.id,
+        "source": row.source,
+        "state": row.state,
+        "reason": row.reason,
+        "detail": row.detail,
+        "received_at": row.received_at,
+        "updated_at": row.updated_at,
+        "due_at": row.due_at,
+        "record_id": row.record_id,
+        "to": mask(row.to_number) if row.to_number else None,
+        "account": row.account,
+        "rule": row.rule_name,
+        "rule_line": row.rule_line,
+        "rules_version": row.rules_digest,
+        "attempts": row.attempts,
+        "call_id": row.call_id,
+        "call_status": row.call_status,
+        "write_back": row.writeback_state,
+    }
+
+
+@click.command()
+@click.argument("lead", type=click.IntRange(1, LARGEST_ID))
+@click.option("--reveal", is_flag=True, help="Show whole numbers, and the message as the CRM sent it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the story as JSON.")
+def show(lead: int, reveal: bool, as_json: bool) -> None:
+    """Tell the whole story of one lead.
+
+    What the CRM sent, which rule decided (its line, and the version of the rules file), each attempt to call, the
+    telling of the CRM, and everything that happened with its time. Exit code 1 when there is no such lead.
+
+    \b
+    Example:
+      ringback show 12
+      ringback show 12 --reveal
+    """
+    with existing_ledger(read_settings(read_environment())) as ledger:
+        story = ledger.reading.story(LeadId(lead))
+    if story is None:
+        raise AnswerIsNo(f"there is no lead {lead}; `ringback leads` lists them")
+    if as_json:
+        say_json(story_as_json(story, lead_as_json(story.lead), reveal=reveal))
+        return
+    for line in story_lines(story, reveal=reveal):
+        click.echo(clean(line))

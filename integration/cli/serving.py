@@ -1,0 +1,106 @@
+"""`serve`, `release` and `demo`: what a machine runs."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import click
+
+from integration import bootstrap
+from integration.cli.terminal import CannotBegin, clean, say
+
+_NO_PORT = {
+    errno.EADDRINUSE: "it is in use already; stop what uses it, or choose another with --port",
+    errno.EACCES: "this user may not listen there; choose one above 1023 with --port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; choose another with --host",
+}
+
+
+@click.command()
+@click.option(
+    "--host", metavar="ADDRESS", help="Listen here. Default: every interface when PORT is set, else 127.0.0.1."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Listen on this port, 0 for a free one. Default: PORT, else 8000."
+)
+def serve(host: str | None, port: int | None) -> None:
+    """Receive webhooks, place calls and tell the CRM, in one process.
+
+    Runs until SIGTERM or Ctrl-C, and ends calls under way first. Over SQLite it makes and migrates its database
+    itself; over PostgreSQL `ringback release` does that. Exit code 2 when it cannot begin: settings, rules, database
+    or port.
+
+    \b
+    Example:
+      ringback serve
+      ringback serve --port 9000
+    """
+    if host is not None:
+        _demand_address(host)
+    try:
+        code = bootstrap.serve(host=host, port=port)
+    except OSError as error:
+        if error.errno not in _NO_PORT:
+            raise
+        raise CannotBegin(f"the port cannot be listened on: {_NO_PORT[error.errno]}") from None
+    raise click.exceptions.Exit(code)
+
+
+def _demand_address(host: str) -> None:
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CannotBegin(f"--host: {host!r} is no address; use one of this machine, such as 127.0.0.1") from None
+
+
+@click.command()
+def release() -> None:
+    """Make the database and the rules ready for a new version.
+
+    Creates or migrates the database, then judges the rules as `serve` will need them: every variable set, every test
+    passed. The dialer is asked as well; what it says is a warning only. For the release phase of a PaaS: an exit
+    code other than 0 keeps the old version running. 1 when the rules cannot be used, 2 for settings and database.
+
+    \b
+    Example:
+      ringback release
+    """
+    # These load the rules and requests; `serve` loads its own.
+    from integration.cli.access import connect  # noqa: PLC0415
+    from integration.cli.examining import Level, examine_dialer, say_finding  # noqa: PLC0415
+    from integration.cli.judging import judge  # noqa: PLC0415
+
+    environ = bootstrap.read_environment()
+    settings, dialer_settings = bootstrap.read_all_settings(environ)
+    migrated = bootstrap.make_database(settings)
+    say("✓ the database was migrated" if migrated else "✓ the database needs no migration")
+    verdict = judge(settings.rules_path, environ, None)
+    for line in (*verdict.lines(), verdict.summary()):
+        click.echo(clean(line))
+    if verdict.rules is None or not verdict.is_good:
+        raise click.exceptions.Exit(1)
+    bootstrap.need_public_url(settings, verdict.rules)
+    for finding in examine_dialer(connect(dialer_settings), dialer_settings.base_url, verdict.rules):
+        if finding.level is Level.OK:
+            say_finding(finding)
+        else:
+            say(f"warning: {finding.about}: {finding.says}")
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, and print how to send another lead.")
+def demo(keep: bool) -> None:
+    """Watch leads being called: everything rehearsed on this machine.
+
+    Starts a contact centre that rings nobody, a small CRM and the real server, sends signed webhooks, and shows what
+    became of each. Needs no account, no settings and no database. Exit code 0 only when every lead came out right.
+
+    \b
+    Example:
+      ringback demo
+      ringback demo --keep
+    """
+    from integration.demo import run_demo  # noqa: PLC0415 - nothing else needs it
+
+    raise click.exceptions.Exit(run_demo(keep=keep))

@@ -1,0 +1,163 @@
+"""How things are printed: for people in 80 to 100 columns, for scripts as JSON or CSV.
+
+What comes from a CRM may hold control characters that rewrite a terminal, and cells that a spreadsheet runs.
+Neither leaves this module.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any
+
+import click
+
+NARROWEST, WIDEST = 80, 140
+LONGEST_CELL = 40  # of all columns but the last
+
+
+class CannotBegin(click.ClickException):
+    """The command cannot begin: exit code 2 and a line for each thing that is wrong."""
+
+    exit_code = 2
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        for sentence in self.sentences:
+            click.echo(f"Error: {clean(sentence)}", file=file, err=file is None)
+
+
+class AnswerIsNo(CannotBegin):
+    """The command ran and the answer is no: exit code 1."""
+
+    exit_code = 1
+
+
+def clean(value: object) -> str:
+    """One line of text that does nothing to a terminal: without control, bidirectional and lone surrogate signs."""
+    return "".join(char if char.isprintable() else _stand_in(char) for char in str(value))
+
+
+def _stand_in(char: str) -> str:
+    return " " if char.isspace() or unicodedata.category(char) == "Zs" else "\ufffd"
+
+
+def say(text: str = "", *, indent: str = "") -> None:
+    """Print one paragraph, its further lines under `indent`."""
+    for line in wrapped(text, indent):
+        click.echo(line)
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """The paragraph cleaned and cut into lines; a long word such as an id is never cut."""
+    lines = textwrap.wrap(
+        clean(text),
+        columns(),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return lines or [""]
+
+
+def columns() -> int:
+    """How wide to print: the terminal's width within bounds."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, NARROWEST), WIDEST)
+
+
+def say_json(value: object) -> None:
+    """Print JSON in pure ASCII, which nothing on the way can spoil."""
+    click.echo(json.dumps(value, indent=2, default=_as_json))
+
+
+def _as_json(value: object) -> str:
+    return iso(value) if isinstance(value, datetime) else str(value)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines with aligned columns; only the last is cut to what the terminal has left."""
+    cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
+    cells = [[*(shortened(cell, LONGEST_CELL) for cell in row[:-1]), row[-1]] for row in cells]
+    everything = [list(headings), *cells]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(headings) - 1)]
+    left = max(columns() - sum(widths) - 2 * len(widths), 12)
+    return [
+        "  ".join(
+            [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), shortened(row[-1], left)]
+        ).rstrip()
+        for row in everything
+    ]
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, cut at its end with a sign that it was."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """RFC 4180, and no cell that a spreadsheet would take for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(headings)
+    for row in rows:
+        writer.writerow([_inert(cell) for cell in row])
+    return text.getvalue()
+
+
+# The last four are their wide forms, which some spreadsheets read alike.
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def _inert(cell: object) -> str:
+    text = iso(cell) if isinstance(cell, datetime) else "" if cell is None else str(cell)
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
+
+
+# ---- instants -----------------------------------------------------------------------------------
+
+
+def iso(at: datetime) -> str:
+    """For scripts: `2026-11-23T14:03:11.250Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc(at: datetime) -> str:
+    """For people: `2026-11-23 14:03:11 UTC`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+_UNITS: Mapping[str, str] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def read_since(text: str, now: datetime) -> datetime:
+    """`2h`, `3d`, `2026-11-01` or `2026-11-01T08:00` (UTC unless it says otherwise). Raises ValueError."""
+    ago = re.fullmatch(r"\s*([0-9]{1,6})\s*([smhdw])\s*", text.lower())
+    if ago is not None:
+        try:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        except OverflowError:
+            raise ValueError("that is before the calendar begins") from None
+    try:
+        at = datetime.fromisoformat(text.strip())
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+        at.timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no time; write 30m, 2h, 3d, or a date such as 2026-11-01 (UTC)") from None
+    return at
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+GOOD = "✓ config/rules.yaml: 3 rules, 2 accounts, 1 source, 2 tests passed"
+
+
+def test_good_rules_end_with_a_friendly_line_and_0(desk):
+    result = desk("check")
+    assert result.exit_code == 0
+    assert GOOD in result.stdout
+    assert result.stderr == ""
+
+
+def test_variables_count_as_set_when_env_example_declares_them(desk):
+    (desk.folder / ".env.example").unlink()
+    result = desk("check")
+    assert result.exit_code == 1
+    assert "${CRM_SECRET} is not declared; add a line `CRM_SECRET=` to .env.example" in result.stdout
+    elsewhere = desk.write("deploy/example.env", "CRM_URL=x\nCRM_SECRET=\n")
+    assert desk("check", "--env-example", str(elsewhere)).exit_code == 0
+
+
+def test_a_comment_declares_no_variable(desk):
+    desk.write(".env.example", "CRM_URL=\n# CRM_SECRET=\n")
+    assert desk("check").exit_code == 1
+
+
+def test_every_mistake_has_its_place(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("call: dach", "call: dahc").replace("read_as: US", "read_sa: US"))
+    result = desk("check")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("config/rules.yaml:6:3: `phones:` has no key `read_sa`")
+    assert lines[1].startswith("config/rules.yaml:18:11: no account is called `dahc`")
+    assert lines[-1] == f"✗ config/rules.yaml cannot be used: {len(lines) - 1} mistakes"
+
+
+def test_a_failing_test_shows_what_was_expected_and_what_came(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("{skip: our own lead}", "{call: dach}"))
+    result = desk("check")
+    assert result.exit_code == 1
+    assert (
+        "config/rules.yaml:25: test failed: We are skipped: expected call dach; got skip our own lead, "
+        "decided by the rule `Our own leads` in line 13\n"
+    ) in result.stdout
+    assert result.stdout.endswith("✗ config/rules.yaml: 1 of 2 tests failed\n")
+
+
+def test_warnings_do_not_change_the_exit_code(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("accounts:\n", "accounts:\n  spare: {id: acc-spare}\n"))
+    result = desk("check")
+    assert result.exit_code == 0
+    assert "config/rules.yaml:2:3: warning: no rule calls account `spare`" in result.stdout
+    assert re.search(r", [12] warnings?\n$", result.stdout)
+
+
+def test_it_needs_no_settings_and_minds_no_wrong_ones(desk):
+    assert desk("check", DATABASE_URL="mysql://x", CXONE_ORG_ID="!!", PORT="none").exit_code == 0
+
+
+def test_the_file_may_be_named_as_argument_or_by_the_setting(desk):
+    (desk.folder / "config/rules.yaml").rename(desk.folder / "mine.yaml")
+    assert desk("check", "mine.yaml").stdout.startswith(GOOD.replace("config/rules", "mine"))
+    assert desk("check", RINGBACK_RULES="mine.yaml").exit_code == 0
+
+
+@pytest.mark.parametrize("env", [{}, {"RINGBACK_RULES": "/dev/null"}, {"RINGBACK_RULES": "config"}])
+def test_rules_that_are_not_there_end_with_2_and_a_sentence(terminal, env):
+    (terminal.folder / "config").mkdir()
+    result = terminal("check", **env)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: RINGBACK_RULES: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_json_holds_the_whole_verdict(desk):
+    told = json.loads(desk("check", "--json").stdout)
+    assert told["ok"] is True
+    assert told["file"] == "config/rules.yaml"
+    assert told["accounts"] == ["us-east", "dach"]
+    assert told["sources"] == ["our-crm"]
+    assert [(one["name"], one["passed"]) for one in told["tests"]] == [
+        ("An Austrian goes to DACH", True),
+        ("We are skipped", True),
+    ]
+    desk.write("config/rules.yaml", "accounts: 5\n")
+    result = desk("check", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert told["ok"] is False
+    assert told["rules"] is None
+    assert told["mistakes"][0]["line"] == 1
+
+
+def test_no_file_however_broken_makes_it_fall(desk):
+    for raw in (b"", b"\x00\xff", b"{" * 5000, b"a: &a [*a]", b"\xef\xbb\xbfrules:\n\t- x", "\u202e: x".encode() * 100):
+        (desk.folder / "bad.yaml").write_bytes(raw)
+        result = desk("check", "bad.yaml")
+        assert result.exit_code == 1, raw
+        assert "\x1b" not in result.stdout
+
+
+# ---- explain ------------------------------------------------------------------------------------
+
+MESSAGE = {
+    "type": "lead.created",
+    "meta": {"id": "evt-1"},
+    "data": {"Id": "7", "Country": "Austria", "Phone": "01 9971234", "Name": "Anna\u001b[31m"},
+}
+
+
+def test_explain_shows_the_way_to_the_decision_and_masks_the_number(desk):
+    desk.write("m.json", json.dumps(MESSAGE))
+    result = desk("explain", "m.json")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "event   id:evt-1\n"
+        "source our-crm, lead 7\n"
+        "number  + Phone: +…34 in AT\n"
+        "rule    - Our own leads (line 13): wants name is Ringback; name is Anna\\x1b[31m\n"
+        "rule    + German-speaking (line 16): fits\n"
+        "so      call +…34 through dach\n"
+    )
+
+
+def test_explain_reads_standard_input_and_a_bare_record(desk):
+    result = desk("explain", "-", "--record", stdin=json.dumps({"Id": 9, "Name": " RINGBACK "}))
+    assert result.exit_code == 0
+    assert result.stdout.endswith("so      skip: our own lead\n")
+    assert "event" not in result.stdout
+
+
+def test_explain_says_that_other_events_are_ignored(desk):
+    result = desk("explain", "-", stdin='{"type": "lead.deleted"}')
+    assert result.exit_code == 0
+    assert "ignored: `only:` wants type is lead.created" in result.stdout
+    assert json.loads(desk("explain", "-", "--json", stdin='{"type": "x"}').stdout)["decision"] is None
+
+
+@pytest.mark.parametrize("body", ["", "{", "\x00", "[" * 5000])
+def test_explain_says_what_a_broken_message_becomes_and_ends_with_1(desk, body):
+    result = desk("explain", "-", stdin=body)
+    assert result.exit_code == 1
+    assert "stored and parked" in result.stdout
+    assert json.loads(desk("explain", "-", "--json", stdin=body).stdout)["decision"]["kind"] == "park"
+
+
+def test_explain_json_holds_the_decision_and_each_step(desk):
+    told = json.loads(desk("explain", "-", "--json", stdin=json.dumps(MESSAGE)).stdout)
+    assert told["event"] == "id:evt-1"
+    assert told["decision"]["kind"] == "call"
+    assert told["decision"]["account"] == "dach"
+    assert told["decision"]["to"] == "+…34"
+    assert (told["decision"]["rule"], told["decision"]["line"]) == ("German-speaking", 16)
+    assert [one["fits"] for one in told["rules"]] == [False, True]
+
+
+def test_explain_reads_a_form(desk):
+    text = (desk.folder / "config/rules.yaml").read_text().replace("    record: data\n", "")
+    desk.write("config/rules.yaml", text.replace("    only: {type: lead.created}\n", ""))
+    form = "application/x-www-form-urlencoded"
+    result = desk("explain", "-", "--content-type", form, stdin="Id=4&Phone=%2B15551234567&Country=US")
+    assert result.stdout.endswith("so      call +…67 through us-east\n")
+
+
+def test_with_several_sources_explain_asks_which(desk):
+    text = re.sub(r"(?s)tests:.*?(?=sources:)", "", (desk.folder / "config/rules.yaml").read_text())
+    other = '  other: {verify: {scheme: hmac, header: X-S, secret: "${CRM_SECRET}"}}\n'
+    desk.write("config/rules.yaml", text + other)
+    result = desk("explain", "-", stdin="{}")
+    assert result.exit_code == 2
+    assert "say which with --source: our-crm, other" in result.stderr
+    assert desk("explain", "-", "--source", "nope", stdin="{}").exit_code == 2
+    assert desk("explain", "-", "--source", "other", stdin='{"Phone": "+15551234567"}').exit_code == 0
+
+
+def test_explain_with_broken_rules_names_the_mistake_and_ends_with_2(desk):
+    desk.write("config/rules.yaml", "accounts: 5\n")
+    result = desk("explain", "-", stdin="{}")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: config/rules.yaml:1:")

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+
+import pytest
+import responses
+
+from integration.ledger import open_database
+from tests.cli.conftest import NO_SCOPE, PLACED, UNCLEAR, Terminal
+
+
+@pytest.fixture
+def desk(desk, centre, secrets) -> Terminal:
+    """A desk where everything is set."""
+    desk.env |= secrets
+    return desk
+
+
+def findings(result) -> list[tuple[str, str]]:
+    return [(one["level"], f"{one['about']}: {one['says']}") for one in json.loads(result.stdout)["findings"]]
+
+
+def bad(result) -> list[str]:
+    return [text for level, text in findings(result) if level == "BAD"]
+
+
+def warned(result) -> list[str]:
+    return [text for level, text in findings(result) if level == "WARN"]
+
+
+def test_when_all_is_well_it_says_so_and_ends_with_0(desk, office):
+    result = desk("doctor")
+    assert result.exit_code == 0
+    assert re.search(r"^OK    dialer    http://127\.0\.0\.1:\d+ gives out a token", result.stdout, re.MULTILINE)
+    assert "account us-east: id acc-east (US East, +15551230100)" in result.stdout
+    assert "sqlite answers and is migrated" in result.stdout
+    assert "BAD" not in result.stdout
+    assert re.search(r"^No problem, \d warnings?\.$", result.stdout, re.MULTILINE)
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_it_rings_nobody(desk, office, centre):
+    desk("doctor")
+    assert centre.calls() == []
+
+
+def test_it_goes_on_when_settings_are_missing(terminal, tmp_path):
+    result = terminal("doctor", "--json")
+    assert result.exit_code == 1
+    told = " ".join(bad(result))
+    assert "CXONE_ORG_ID: not set" in told
+    assert "rules: RINGBACK_RULES: config/rules.yaml: no such file" in told
+    assert any("there is no ledger" in text for text in warned(result))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_secret_a_wrong_host_and_a_host_that_is_not_there_are_told_apart(desk, office, centre):
+    assert any("check CXONE_CLIENT_ID" in text for text in bad(desk("doctor", "--json", CXONE_CLIENT_SECRET="x")))
+    centre.behave("status_404", on="token")
+    assert any("does not speak this API" in text for text in bad(desk("doctor", "--json")))
+    gone = desk("doctor", "--json", CXONE_BASE_URL="http://127.0.0.1:9")
+    assert any("refused" in text for text in bad(gone))
+
+
+def test_an_account_of_the_rules_that_the_dialer_lacks_is_bad(desk, office):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("acc-east", "acc-west"))
+    result = desk("doctor", "--json")
+    assert result.exit_code == 1
+    (told,) = bad(result)
+    assert "account us-east: No phone account has the id 'acc-west'" in told
+
+
+def test_a_client_that_may_not_list_is_a_warning_when_the_rules_name_ids(desk, office):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("name: Vertrieb DACH", "id: acc-dach"))
+    result = desk("doctor", "--json", CXONE_CLIENT_ID="sandbox-write-only")
+    assert result.exit_code == 0
+    assert any("personalconnection:read" in text for text in warned(result))
+
+
+def test_broken_rules_and_variables_that_are_not_set_are_bad(desk, office):
+    result = desk("doctor", "--json", CRM_SECRET="")
+    assert result.exit_code == 1
+    assert any("${CRM_SECRET} is empty" in text for text in bad(result))
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("{skip: our own lead}", "{call: dach}"))
+    assert any("test failed: We are skipped" in text for text in bad(desk("doctor", "--json")))
+
+
+def test_pauses_are_lifted_when_the_dialer_is_right_and_only_then(desk, office):
+    lead = office.lead(NO_SCOPE)
+    result = desk("doctor", "--json", CXONE_CLIENT_SECRET="wrong")
+    assert any(text.startswith("pause: account us-east is paused since") for text in bad(result))
+    assert len(office.ledger.reading.pauses()) == 1
+    result = desk("doctor", "--json")
+    assert result.exit_code == 0
+    assert any("account us-east is paused" in text and text.endswith("Lifted now") for text in warned(result))
+    assert office.ledger.reading.pauses() == []
+    assert office.ledger.upkeep.due_leads() == [lead]
+
+
+def test_it_counts_the_leads_that_need_a_person(desk, office):
+    office.lead(UNCLEAR)
+    office.lead(Phone="none")
+    told = office.lead(PLACED)
+    job = office.ledger.writebacks.take(told)
+    office.ledger.writebacks.park(job, "crm_refused", "the CRM answered 403", 403)
+    result = desk("doctor", "--json")
+    assert result.exit_code == 0
+    texts = " ".join(warned(result))
+    assert "leads: unknown: 1." in texts
+    assert "leads: parked: 1." in texts
+    assert f"the CRM refused to be told of lead {told};" in texts
+
+
+def test_a_broken_promise_in_the_database_is_bad(desk, office):
+    lead = office.lead(PLACED)
+    with sqlite3.connect(desk.folder / "ringback.db") as database:
+        database.execute("UPDATE attempt SET state = 'not_placed' WHERE lead_id = ?", (lead,))
+    database.close()
+    result = desk("doctor", "--json")
+    assert result.exit_code == 1
+    assert any(f"called leads without a placed attempt: lead {lead}." in text for text in bad(result))
+
+
+def test_a_database_that_is_not_migrated_or_no_database_is_bad(desk):
+    desk.write("ringback.db", "")
+    assert any("not migrated; run `ringback release`" in text for text in bad(desk("doctor", "--json")))
+    desk.write("ringback.db", "this is no database" * 100)
+    assert any("database: it cannot be used" in text for text in bad(desk("doctor", "--json")))
+
+
+def test_withheld_dialling_is_a_warning(desk, office):
+    assert any("is off: nobody is rung" in text for text in warned(desk("doctor", "--json", RINGBACK_DIALING="off")))
+    listed = desk("doctor", "--json", RINGBACK_DIALING="+15551234567,+15551234568")
+    assert any("lists 2 numbers" in text for text in warned(listed))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level"),
+    [(200, '{"status":"alive"}', "OK"), (200, "<html>", "WARN"), (502, "x", "WARN"), (None, "", "WARN")],
+)
+def test_public_url_is_asked_and_never_more_than_a_warning(desk, office, status, body, level):
+    with responses.RequestsMock() as mock:
+        mock.add_passthru("http://127.0.0.1")
+        if status is None:
+            mock.get("https://hooks.example.com/healthz", body=ConnectionResetError())
+        else:
+            mock.get("https://hooks.example.com/healthz", status=status, body=body)
+        result = desk("doctor", "--json", PUBLIC_URL="https://hooks.example.com")
+    (told,) = [one for one in findings(result) if one[1].startswith("address: ")]
+    assert told[0] == level
+    assert result.exit_code == 0
+
+
+def test_a_source_that_signs_its_address_needs_public_url(desk, office):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write(
+        "config/rules.yaml",
+        text.replace("{scheme: hmac, header: X-Signature,", "{scheme: hmac, header: X-S, parts: [url, body],"),
+    )
+    result = desk("doctor", "--json")
+    assert result.exit_code == 1
+    assert any("PUBLIC_URL: not set, and the signature of source our-crm covers" in text for text in bad(result))
+
+
+# ---- release ------------------------------------------------------------------------------------
+
+
+def test_release_makes_the_database_and_judges_the_rules(desk):
+    result = desk("release")
+    assert result.exit_code == 0
+    assert "✓ the database was migrated" in result.stdout
+    assert "✓ config/rules.yaml: 3 rules" in result.stdout
+    assert "account dach: id acc-dach" in result.stdout
+    assert "✓ the database needs no migration" in desk("release").stdout
+    assert desk("leads").stdout == "No leads yet.\n"
+
+
+def test_release_wants_every_variable_and_every_test(desk):
+    assert desk("release", CRM_SECRET="").exit_code == 1
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("{skip: our own lead}", "{call: dach}"))
+    assert desk("release").exit_code == 1
+
+
+def test_what_the_dialer_says_does_not_stop_a_release(desk):
+    result = desk("release", CXONE_CLIENT_SECRET="wrong")
+    assert result.exit_code == 0
+    assert "warning: dialer: " in result.stdout
+
+
+def test_release_tells_every_wrong_setting_at_once(desk):
+    result = desk("release", CXONE_CLIENT_ID="", PORT="http", DATABASE_URL="mysql://x")
+    assert result.exit_code == 2
+    assert [line.split(":")[1] for line in result.stderr.splitlines()] == [" DATABASE_URL", " PORT", " CXONE_CLIENT_ID"]
+    assert not (desk.folder / "ringback.db").exists()
+
+
+def test_release_of_a_file_that_is_no_database_is_a_sentence(desk):
+    desk.write("ringback.db", "this is no database" * 100)
+    result = desk("release")
+    assert result.exit_code == 2
+    assert "file is not a database" in result.stderr
+
+
+def test_release_works_on_postgresql(desk, postgres_url):
+    assert "was migrated" in desk("release", DATABASE_URL=postgres_url).stdout
+    assert desk("leads", DATABASE_URL=postgres_url).stdout == "No leads yet.\n"
+    assert desk("doctor", DATABASE_URL=postgres_url).exit_code == 0
+
+
+def test_a_postgresql_that_is_not_migrated_is_told_what_to_do(desk, postgres_url):
+    result = desk("leads", DATABASE_URL=postgres_url)
+    assert result.exit_code == 2
+    assert "run `ringback release`" in result.stderr
+
+
+def test_a_postgresql_that_is_not_there_is_a_sentence(desk):
+    for command in ("leads", "release"):
+        result = desk(command, DATABASE_URL="postgres://someone:pass-word@127.0.0.1:9/x")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: the database cannot be used: ")
+        assert "pass-word" not in result.output
+
+
+def test_commands_work_while_another_process_holds_the_lock_file(desk, office):
+    lead = office.lead(UNCLEAR)
+    held = open_database(f"sqlite:///{desk.folder / 'ringback.db'}", exclusive=True)
+    try:
+        assert desk("resolve", str(lead), "--give-up").exit_code == 0
+        assert desk("release").exit_code == 0
+    finally:
+        held.close()

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integration.cli.terminal import clean, csv_text, read_since, table
+from integration.model import LeadState, Reason
+from tests.cli.conftest import NO_SCOPE, PLACED, REFUSED, UNCLEAR
+
+
+def test_an_empty_ledger_says_so(desk, office):
+    assert desk("leads").stdout == "No leads yet.\n"
+    assert desk("leads", "--state", "unknown").stdout == "No lead fits.\n"
+    assert desk("leads", "--since", "1h").stdout == "No lead fits.\n"
+    assert json.loads(desk("leads", "--json").stdout) == []
+
+
+def test_a_folder_without_a_ledger_is_no_empty_list(desk):
+    result = desk("leads")
+    assert result.exit_code == 2
+    assert "there is no ledger at ringback.db yet" in result.stderr
+    assert not (desk.folder / "ringback.db").exists()
+
+
+def test_the_list_fits_the_terminal_and_masks_numbers(desk, office):
+    called = office.lead(PLACED)
+    unknown = office.lead(UNCLEAR)
+    blocked = office.lead(REFUSED)
+    skipped = office.lead(Name="Ringback")
+    result = desk("leads", COLUMNS="80")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == [
+        "LEAD",
+        "RECEIVED",
+        "(UTC)",
+        "STATE",
+        "NUMBER",
+        "ACCOUNT",
+        "CRM",
+        "CALL",
+        "OR",
+        "REASON",
+    ]
+    assert [line.split()[0] for line in lines[1:]] == [str(one) for one in (skipped, blocked, unknown, called)]
+    assert all(len(line) <= 80 for line in lines)
+    assert "555" not in result.stdout
+    assert "+…01" in lines[4]
+    assert lines[4].endswith("call-abc-1")
+    assert "rule_skips" in lines[1]
+
+
+def test_leads_can_be_narrowed_by_state_time_and_number(desk, office):
+    called = office.lead(PLACED)
+    unknown = office.lead(UNCLEAR)
+    office.lead(Name="Ringback")
+
+    def ids(*args: str) -> list[int]:
+        return [one["id"] for one in json.loads(desk("leads", "--json", *args).stdout)]
+
+    assert ids("--state", "unknown", "--state", "called") == [unknown, called]
+    assert ids("--since", "1h", "--state", "unknown") == [unknown]
+    assert ids("--since", "2999-01-01") == []
+    limited = desk("leads", "--limit", "1")
+    assert len(limited.stdout.splitlines()) == 2
+    assert "--limit shows more" in limited.stderr
+
+
+def test_json_masks_numbers_and_names_the_rule(desk, office):
+    office.lead(PLACED)
+    (told,) = json.loads(desk("leads", "--json").stdout)
+    assert told["to"] == "+…01"
+    assert told["state"] == "called"
+    assert (told["rule"], told["rule_line"], told["account"]) == ("Everyone else", 19, "us-east")
+    assert told["call_id"] == "call-abc-1"
+    assert told["received_at"].endswith("Z")
+
+
+def test_csv_is_rfc_4180_and_runs_no_formula(desk, office):
+    office.lead(PLACED, Id='=HYPERLINK("http://evil","x")')
+    result = desk("leads", "--csv")
+    text = result.stdout_bytes.decode()
+    assert text.count("\r\n") == text.count("\n") == 2
+    header, row = csv.reader(io.StringIO(text, newline=""), strict=True)
+    told = dict(zip(header, row, strict=True))
+    assert told["record_id"] == '\'=HYPERLINK("http://evil","x")'
+    assert told["to"] == "'+…01"
+    assert told["state"] == "called"
+    assert desk("leads", "--csv", "--json").exit_code == 2
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001
+def test_every_cell_that_begins_like_a_formula_is_made_text(sign):
+    text = csv_text(["a", "b"], [[f"{sign}1+1", 'say "hi", twice\nover']])
+    assert next(iter(list(csv.reader(io.StringIO(text, newline="")))[1:])) == [f"'{sign}1+1", 'say "hi", twice\nover']
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30m", datetime(2026, 11, 23, 11, 30, tzinfo=UTC)),
+        ("2h", datetime(2026, 11, 23, 10, 0, tzinfo=UTC)),
+        (" 3D ", datetime(2026, 11, 20, 12, 0, tzinfo=UTC)),
+        ("1w", datetime(2026, 11, 16, 12, 0, tzinfo=UTC)),
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T08:00", datetime(2026, 11, 1, 8, 0, tzinfo=UTC)),
+        ("2026-11-01T08:00+02:00", datetime(2026, 11, 1, 6, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_time_may_be_an_age_or_a_date(text, expected):
+    assert read_since(text, datetime(2026, 11, 23, 12, 0, tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2 fortnights", "999999w", "99999999999h", "2026-13-01", "-2h", "٣h"]
+)
+def test_a_time_that_is_none_is_a_sentence_and_2(desk, office, text):
+    result = desk("leads", f"--since={text}")
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_nothing_from_a_crm_reaches_the_terminal_as_a_command(desk, office):
+    lead = office.lead(Id="7\u001b]0;evil\u0007\u202eab", Name="\u001b[2J\ud800")
+    for command in (("leads",), ("show", str(lead)), ("show", str(lead), "--reveal")):
+        result = desk(*command)
+        assert result.exit_code == 0
+        assert not set("\x1b\x07\u202e\ud800") & set(result.stdout)
+    assert "\x1b" not in desk("show", str(lead), "--json").stdout
+
+
+@given(st.text())
+def test_whatever_is_printed_is_printable_and_whatever_is_a_cell_is_no_formula(text):
+    assert clean(text).isprintable()
+    assert len(clean(text)) == len(text)
+    (cell,) = list(csv.reader(io.StringIO(csv_text(["a", "b"], [[text, ""]]), newline="")))[1][:1]
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+def test_a_long_cell_is_cut_and_says_so():
+    lines = table(["A", "B"], [["x" * 60, "y" * 500]])
+    assert lines[1].startswith("x" * 39 + "…  yyy")
+    assert lines[1].endswith("…")
+
+
+# ---- show ---------------------------------------------------------------------------------------
+
+
+def test_show_tells_the_whole_story_with_numbers_masked(desk, office):
+    lead = office.lead(PLACED, Note="or ring +1 555 123 9999", Id="51234567890")
+    result = desk("show", str(lead))
+    assert result.exit_code == 0
+    for words in (
+        f"Lead {lead}: called (placed)",
+        "our-crm",
+        "51234567890",  # the CRM's id is no phone number
+        "Everyone else (line 19 of rules version ",
+        "call-abc-1 (initiated)",
+        "Attempt 1: placed (placed, HTTP 200)",
+        "us-east (id acc-east)",
+        "Telling the CRM: pending, 0 tries",
+        "received",
+    ):
+        assert words in result.stdout
+    assert "+…01" in result.stdout
+    assert "5551230001" not in result.stdout
+    assert "9999" not in result.stdout
+
+
+def test_show_reveals_numbers_and_the_message_only_when_asked(desk, office):
+    lead = office.lead(PLACED)
+    result = desk("show", str(lead), "--reveal")
+    assert "+15551230001" in result.stdout
+    assert '"type": "lead.created"' in result.stdout
+
+
+def test_show_json_is_masked_as_well(desk, office):
+    lead = office.lead(UNCLEAR, Note=15551239999)
+    told = json.loads(desk("show", str(lead), "--json").stdout)
+    assert told["state"] == "unknown"
+    assert told["to"] == "+…01"
+    assert told["fields"]["phone"] == "+…01"
+    assert told["fields"]["note"] == "+…99"
+    assert told["attempt_list"][0]["to"] == "+…01"
+    assert told["write_back"]["state"] == "pending"
+    assert [one["what"] for one in told["history"]][:2] == ["received", "dialing"]
+    assert "message" not in told
+    whole = json.loads(desk("show", str(lead), "--json", "--reveal").stdout)
+    assert whole["to"] == whole["fields"]["phone"] == "+15551230001"
+    assert json.loads(whole["message"])["type"] == "lead.created"
+
+
+def test_show_of_a_lead_that_waits_says_until_when(desk, office):
+    lead = office.lead(NO_SCOPE)
+    assert office.state(lead) is LeadState.WAITING
+    assert "due" in desk("show", str(lead)).stdout
+    assert Reason.SCOPE_MISSING in desk("show", str(lead)).stdout
+
+
+def test_show_of_a_parked_lead_without_a_decision(desk, office):
+    lead = office.message("no object")
+    result = desk("show", str(lead))
+    assert result.exit_code == 0
+    assert f"Lead {lead}: parked (" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("lead", "code"), [("99", 1), (str(2**63 - 1), 1), (str(2**63), 2), ("0", 2), ("-1", 2), ("x", 2)]
+)
+def test_a_lead_that_is_not_there_is_told_apart_from_one_that_cannot_be(desk, office, lead, code):
+    result = desk("show", lead)
+    assert result.exit_code == code
+    assert result.stdout == ""
+
+
+def test_the_story_of_yesterday_has_its_date(desk, office):
+    lead = office.lead(PLACED)
+    day = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-")
+    assert day in desk("show", str(lead)).stdout
