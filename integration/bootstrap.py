@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -190,6 +191,7 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
         signal.signal(number, lambda *_: server.stop())
     runner.start()
     _say_what_runs(settings, rules, server.port)
+    threading.Thread(target=_warm_up, args=(services.dialer, rules), name="warm-up", daemon=True).start()
     server.run()
     get_log().info("server.stopping")
     server.drain(WEB_DRAIN_SECONDS)
@@ -197,6 +199,23 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
     ledger.close()
     get_log().info("server.stopped", everything_finished=finished)
     return 0
+
+
+def _warm_up(dialer: Dialer, rules: Rules) -> None:
+    """Fetch token and accounts before the first lead needs them, and say at once what is wrong with them.
+
+    Nothing depends on it: a lead that comes earlier, or after a failure here, asks for itself.
+    """
+    from integration.dialers import DialerError  # noqa: PLC0415
+    from integration.log import get_log  # noqa: PLC0415
+    from integration.rules import run_tests  # noqa: PLC0415
+
+    for account in rules.accounts.values():
+        try:
+            dialer.prepare(account)
+        except DialerError as error:
+            get_log().error("dialer.not_ready", account=account.key, detail=error.outcome.message)
+    run_tests(rules)  # loads what reading the first phone number would otherwise wait for
 
 
 def _say_what_runs(settings: Settings, rules: Rules, port: int) -> None:
