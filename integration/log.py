@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import queue
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TextIO, cast
@@ -22,7 +26,10 @@ _QUIET = ("urllib3", "waitress", "werkzeug", "psycopg", "psycopg.pool", "request
 
 
 def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
-    """Write events of this level and above as lines of key=value, each whole even from many threads."""
+    """Write events of this level and above as lines of key=value, each whole even from many threads.
+
+    Without a stream they go to standard output in the background; call `flush_log` at the end.
+    """
     processors: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.add_log_level,
@@ -34,13 +41,21 @@ def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Steady(stream or sys.stdout))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _writer(stream))),
         cache_logger_on_first_use=False,
     )
     # What libraries log may quote a request or a row; their warnings come through as events of ours.
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _writer(stream: TextIO | None) -> _Steady | _Background:
+    if stream is not None:
+        return _Steady(stream)
+    if not _background:
+        _background.append(_Background(sys.stdout.fileno()))
+    return _background[0]
 
 
 def get_log() -> FilteringBoundLogger:
@@ -71,15 +86,72 @@ class _Steady:
             self._stream.flush()
 
 
+class _Background:
+    """Standard output behind a bounded queue and a thread: a reader that stalls holds up nothing but the log.
+
+    What does not fit is dropped, and counted in a line of its own when there is room again. It writes to the
+    file descriptor itself, so that the interpreter has nothing left to flush, and to fail at, when it ends.
+    """
+
+    def __init__(self, descriptor: int, most_lines: int = 10_000) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[str] = queue.Queue(most_lines)
+        self._dropped = 0
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def write(self, text: str) -> None:
+        try:
+            self._lines.put_nowait(text)
+        except queue.Full:
+            self._dropped += 1
+
+    def flush(self) -> None:
+        """The thread writes each line as soon as it can."""
+
+    def drain(self, within_seconds: float) -> None:
+        """Wait until all is written, or until time is over."""
+        until = time.monotonic() + within_seconds
+        while self._lines.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _run(self) -> None:
+        while True:
+            text = self._lines.get()
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                text = f"level=warning event=log.dropped lines={dropped}\n{text}"
+            waiting = memoryview(text.encode("utf-8", "backslashreplace"))
+            with contextlib.suppress(OSError):  # the reader went away
+                while waiting:
+                    waiting = waiting[os.write(self._descriptor, waiting) :]
+            self._lines.task_done()
+
+
+_background: list[_Background] = []
+
+
+def flush_log(within_seconds: float = 0.5) -> None:
+    """Give the last lines a moment to be written; for the end of the program."""
+    for writer in _background:
+        writer.drain(within_seconds)
+
+
 def _leave_out_nothings(_: object, __: str, line: EventDict) -> EventDict:
     return {key: value for key, value in line.items() if value is not None}
 
 
 class _Forward(logging.Handler):
-    """Tells that a library complained, and which, without its words."""
+    """Tells that a library complained, and where, without its words; of one place at most once in 10 s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = describe_error(record.exc_info[1]) if record.exc_info and record.exc_info[1] else ""
-        get_log().warning(
-            "library.complained", library=record.name, place=f"{record.module}:{record.lineno}", error=error
-        )
+        place = f"{record.module}:{record.lineno}"
+        now = time.monotonic()
+        if now - self._said.get(place, float("-inf")) < 10.0:
+            return
+        self._said[place] = now
+        error = describe_error(record.exc_info[1]) if record.exc_info and record.exc_info[1] else None
+        get_log().warning("library.complained", library=record.name, place=place, error=error)

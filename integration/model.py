@@ -83,6 +83,8 @@ class Reason(StrEnum):
     BAD_BODY = "bad_body"
     NO_RECORD = "no_record"
     NO_RECORD_ID = "no_record_id"
+    NEEDS_FETCH = "needs_fetch"
+    TOO_MANY_ITEMS = "too_many_items"
     NO_PHONE = "no_phone"
     BAD_PHONE = "bad_phone"
     NO_REGION = "no_region"

@@ -42,9 +42,18 @@ from integration.model import (
     Reason,
     Tree,
 )
-from integration.payload import BadBody, parse_body
+from integration.payload import BadBody
 from integration.phone import mask
-from integration.rules import BadWriteback, RenderedRequest, Rules, WritebackFacts, decide, render_writeback
+from integration.rules import (
+    BadWriteback,
+    Messages,
+    RenderedRequest,
+    Rules,
+    WritebackFacts,
+    decide,
+    item_of,
+    render_writeback,
+)
 from integration.settings import Dialing
 
 SEND_BY_SECONDS = 5.0  # a request that could not be sent so long after its intent is not sent at all
@@ -81,6 +90,7 @@ class Pipeline:
         self._s = services
         self._ledger = services.ledger
         self._chance = chance
+        self._messages = Messages()
         # Outcomes that the database would not take. They are facts: they are offered again until it does.
         self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
         self._unrecorded_lock = threading.Lock()
@@ -108,13 +118,14 @@ class Pipeline:
         return self._dial(lead, decision)
 
     def _decide(self, lead: LeadWork) -> Decision:
-        tree = parse_body(lead.body, lead.content_type)
-        if isinstance(tree, BadBody):
-            return Decision(DecisionKind.PARK, tree.reason, tree.detail)
-        if lead.source not in self._s.rules.sources:
+        source = self._s.rules.sources.get(lead.source)
+        if source is None:
             detail = f"the rules file has no source {lead.source} any more; put it back, or close the lead"
             return Decision(DecisionKind.PARK, Reason.SOURCE_GONE, detail)
-        return decide(self._s.rules, lead.source, tree)
+        tree = self._messages.read(source, lead.body, lead.content_type)
+        if isinstance(tree, BadBody):
+            return Decision(DecisionKind.PARK, tree.reason, tree.detail)
+        return decide(self._s.rules, lead.source, tree, lead.item)
 
     def _withheld(self, decision: Decision) -> Decision:
         if self._s.dialing.is_off:
@@ -194,8 +205,9 @@ class Pipeline:
             outcome = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, detail)
         reach("call.answer_read")
         after = self._after(lead, decision, outcome, _RETRY_WAITS[min(begun.n, len(_RETRY_WAITS)) - 1])
+        state = self._record(lead.id, begun.attempt_id, outcome, after)  # the fact first, then the talk about it
         _log_outcome(lead.id, begun.n, outcome)
-        return self._record(lead.id, begun.attempt_id, outcome, after)
+        return state
 
     def _after(self, lead: LeadWork, decision: Decision, outcome: Outcome, backoff_seconds: float) -> SetBack | None:
         """Where the lead goes when its call was surely not placed."""
@@ -224,7 +236,7 @@ class Pipeline:
         backoff = min(max(lead.held_up_seconds, _RETRY_WAITS[0]), _LONGEST_PREPARE_WAIT_SECONDS)
         after = self._after(lead, decision, outcome, backoff)
         assert after is not None
-        _log_outcome(lead.id, lead.attempts, outcome)
+        get_log().warning("call.not_prepared", lead=lead.id, reason=str(outcome.reason), detail=outcome.message)
         if not self._ledger.calls.set_back(lead, claimed.epoch, after, outcome.message, decision.account.key):
             return None
         return after.state
@@ -238,8 +250,8 @@ class Pipeline:
         self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
     ) -> LeadState | None:
         try:
-            settled = self._ledger.calls.settle(lead_id, attempt_id, outcome, after)
-        except LedgerUnavailable:
+            return self._settle(lead_id, attempt_id, outcome, after)
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the fact itself is kept
             with self._unrecorded_lock:
                 self._unrecorded[attempt_id] = (lead_id, outcome, after)
             get_log().error(
@@ -248,8 +260,14 @@ class Pipeline:
                 attempt_id=attempt_id,
                 outcome=str(outcome.kind),
                 call_id=outcome.call_id,
+                error=describe_error(error),
             )
             return None
+
+    def _settle(
+        self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
+    ) -> LeadState | None:
+        settled = self._ledger.calls.settle(lead_id, attempt_id, outcome, after)
         if settled is None:
             get_log().warning("call.late_answer", lead=lead_id, attempt_id=attempt_id, outcome=str(outcome.kind))
             return None
@@ -258,16 +276,31 @@ class Pipeline:
         return settled.state
 
     def record_the_unrecorded(self) -> list[LeadId]:
-        """Offer the ledger once more what it would not take. The leads that now stand elsewhere."""
+        """Offer the ledger once more what it would not take. The leads that now stand elsewhere.
+
+        Raises LedgerUnavailable at the first refusal, because each one costs a wait; the rest is kept.
+        """
         with self._unrecorded_lock:
             waiting = dict(self._unrecorded)
         moved = []
         for attempt_id, (lead_id, outcome, after) in waiting.items():
+            try:
+                state = self._settle(lead_id, attempt_id, outcome, after)
+            except LedgerUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one fact that cannot be written must not hide the others
+                get_log().error("call.not_recorded", lead=lead_id, error=describe_error(error))
+                continue
             with self._unrecorded_lock:
                 self._unrecorded.pop(attempt_id, None)
-            if self._record(lead_id, attempt_id, outcome, after) is not None:
+            if state is not None:
                 moved.append(lead_id)
         return moved
+
+    def unrecorded(self) -> int:
+        """How many outcomes are known here and not yet in the ledger."""
+        with self._unrecorded_lock:
+            return len(self._unrecorded)
 
     def stumbled(self, lead_id: LeadId, error: Exception) -> LeadState | None:
         """A step ended in an error of ours. The lead waits, and after five of them a person sees it."""
@@ -304,8 +337,8 @@ class Pipeline:
         source = self._s.rules.sources.get(job.source)
         if source is None or source.write_back is None or job.state not in source.write_back.on:
             return None
-        tree = parse_body(job.body, job.content_type)
-        event: Tree = None if isinstance(tree, BadBody) else tree
+        tree = self._messages.read(source, job.body, job.content_type)
+        message: Tree = None if isinstance(tree, BadBody) else tree
         facts = WritebackFacts(
             record_id=job.record_id,
             result=job.state,
@@ -314,7 +347,8 @@ class Pipeline:
             call_status=job.call_status,
             account=job.account,
             fields=job.fields,
-            event=event,
+            event=item_of(source, message, job.item),
+            message=message,
             message_id=f"ringback-{job.lead_id}-{job.version}",
             now=datetime.now(UTC),
         )

@@ -1,4 +1,4 @@
-"""A PostgreSQL for the tests: the server that RINGBACK_TEST_POSTGRES names, or a temporary one of our own.
+"""A PostgreSQL for the tests: the server that TEST_POSTGRES_URL names, or a temporary one of our own.
 
 Every test gets a database that nobody else uses. Our own server runs without fsync: what these tests kill are
 our processes, never the machine. Where there is no PostgreSQL the tests that need one are left out, and the
@@ -30,7 +30,7 @@ import pytest
 
 from integration.ledger import migrate
 
-VARIABLE = "RINGBACK_TEST_POSTGRES"
+VARIABLE = "TEST_POSTGRES_URL"
 _FIXTURES = {"postgres_server", "postgres_url", "migrated_postgres_url"}
 
 

@@ -256,7 +256,8 @@ class PersonalConnection:
         if status == 404:
             self._list.drop()
         said = self._said(answer, ticket.token)
-        row = _NOT_THIS_API if status // 100 == 3 else _ROWS.get(status)
+        # A redirect says that the call is asked for elsewhere; but 303 follows upon something that was done.
+        row = _NOT_THIS_API if status // 100 == 3 and status != 303 else _ROWS.get(status)
         if row is None:
             return _unclear(f"Nobody knows whether the phone rang: the dialer answered {status}." + said, status)
         name = f" (account {ticket.account.key!r})" if row.next is Next.PAUSE_ACCOUNT else ""

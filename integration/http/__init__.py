@@ -38,7 +38,8 @@ import requests
 import urllib3
 from requests.utils import requote_uri
 
-from integration.http.connections import FRESH_POOLS, KEPT_POOLS, Adapter, Exchange, here, watchdog
+from integration.deadlines import watchdog
+from integration.http.connections import FRESH_POOLS, KEPT_POOLS, Adapter, Exchange, here
 from integration.http.errors import HttpError, NotSent, NotSentKind, Unclear, UnclearKind
 
 __all__ = [
@@ -169,7 +170,7 @@ def _exchange(  # noqa: PLR0917 - called in two places, with names that match
     prepared = _prepare(method, url, host, headers, body)
     exchange = Exchange(host, deadline_seconds, send_by)
     here.exchange = exchange
-    watchdog.watch(exchange)
+    watchdog.watch(exchange, exchange.deadline)
     try:
         response = adapter.send(prepared, stream=True, timeout=max(deadline_seconds, 0.001))
         return _answer(response, exchange)

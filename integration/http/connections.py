@@ -8,9 +8,7 @@ it finds it there, reports to it, and asks it whether it may still send.
 from __future__ import annotations
 
 import contextlib
-import heapq
 import http.client
-import itertools
 import queue
 import socket
 import ssl
@@ -285,38 +283,3 @@ class Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the shared context has its authorities, and verifying is never off."""
-
-
-class _Watchdog:
-    """One thread for all deadlines. It sleeps until the earliest and is not woken by later ones."""
-
-    def __init__(self) -> None:
-        self._wake = threading.Condition()
-        self._due: list[tuple[float, int, Exchange]] = []
-        self._count = itertools.count()
-        self._thread: threading.Thread | None = None
-
-    def watch(self, exchange: Exchange) -> None:
-        with self._wake:
-            heapq.heappush(self._due, (exchange.deadline, next(self._count), exchange))
-            if self._thread is None or not self._thread.is_alive():  # not alive: after a fork
-                self._thread = threading.Thread(target=self._run, name="http-deadlines", daemon=True)
-                self._thread.start()
-            elif self._due[0][2] is exchange:
-                self._wake.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                now = time.monotonic()
-                if not self._due:
-                    self._wake.wait()
-                    continue
-                if self._due[0][0] > now:
-                    self._wake.wait(self._due[0][0] - now)
-                    continue
-                exchange = heapq.heappop(self._due)[2]
-            exchange.expire()
-
-
-watchdog = _Watchdog()

@@ -3,7 +3,7 @@
 All SQL of the program stands in this package, and nothing else touches the database. The rooms:
 
 - `intake`: keeps a delivery and its leads before the CRM is answered;
-- `calls`, `settling`, `pauses`: one lead's way to one call, where the promises about ringing are kept;
+- `calls`, `settling`, `pauses`, `guards`: one lead's way to one call, where the promises about ringing are kept;
 - `writebacks`: telling the CRM, with its own tries;
 - `upkeep`: heartbeats, what dead workers left behind, what is due;
 - `people`: what only a person may order;

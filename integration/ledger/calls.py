@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from integration.crash_points import reach
 from integration.ledger.database import ConstraintHeld, Database, Tx
+from integration.ledger.guards import holder, take_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
 from integration.ledger.pauses import give_back, pause_if_asked, read_pauses, standing, take_probes
@@ -76,20 +77,6 @@ _MOVE = f"""
     UPDATE lead SET state = :state, epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {{now}},
            worker_id = NULL, lease_until = NULL, due_at = NULL, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
-"""
-
-# The upsert also succeeds for the lead that holds the guard: its own next attempt must pass.
-_GUARD = """
-    INSERT INTO phone_guard (phone, lead_id, not_before) VALUES (:phone, :lead_id, {now} + :cooldown)
-    ON CONFLICT (phone) DO UPDATE SET lead_id = excluded.lead_id, not_before = excluded.not_before
-        WHERE phone_guard.not_before <= {now} OR phone_guard.lead_id = excluded.lead_id
-    RETURNING lead_id
-"""
-
-_GUARDED_BY = """
-    SELECT lead.id, lead.state, lead.call_id,
-           (SELECT MAX(intent_at) FROM attempt WHERE attempt.lead_id = lead.id) AS intent_at
-    FROM phone_guard JOIN lead ON lead.id = phone_guard.lead_id WHERE phone_guard.phone = :phone
 """
 
 _INSERT_ATTEMPT = """
@@ -211,10 +198,9 @@ class Calls:
         """
         turn = Claimed(epoch, passes)
         values = {"account_id": account_id, "worker_id": worker_id, **_decided(decision, rules_digest)}
-        values["cooldown"] = milliseconds(cooldown_seconds)
         try:
             with self._database.write() as tx:
-                begun = _begin(tx, lead, turn, decision, values)
+                begun = _begin(tx, lead, turn, decision, values, cooldown_seconds=cooldown_seconds)
                 reach("intent.before_commit")
         except _Lost:
             return None
@@ -236,7 +222,7 @@ class Calls:
     def settle(self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None) -> Settled | None:
         """Record what an attempt came to; `after` goes with a NOT_PLACED one.
 
-        A late answer counts as long as nothing newer contradicts it. None when it changes nothing.
+        A late answer counts as long as nothing newer contradicts it. None when the lead stays where it is.
         Safe to repeat after an error.
         """
         return settle(self._database, lead_id, attempt_id, outcome, after)
@@ -269,7 +255,9 @@ def _claim(tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, obje
     return Claimed(row["epoch"], passes)
 
 
-def _begin(tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Mapping[str, object]) -> Begun | Held:
+def _begin(
+    tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Mapping[str, object], *, cooldown_seconds: float
+) -> Begun | Held:
     assert decision.account is not None
     assert decision.to is not None
     lease = milliseconds(DIALING_LEASE_SECONDS)
@@ -280,7 +268,7 @@ def _begin(tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Ma
     stop = standing(pauses, turn.passes)
     if stop is not None:
         return _hold(tx, lead.id, row["epoch"], *stop, uncounted=1)
-    if tx.one(_GUARD, {**values, "phone": decision.to, "lead_id": lead.id}) is None:
+    if not take_guard(tx, decision.to, lead.id, cooldown_seconds):
         give_back(tx, turn.passes)
         return _hold(tx, lead.id, row["epoch"], *_guarded(tx, decision.to), uncounted=1)
     if take_probes(tx, pauses, turn.passes) is None:
@@ -293,13 +281,9 @@ def _begin(tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Ma
 
 
 def _guarded(tx: Tx, phone: str) -> tuple[SetBack, str]:
-    """The number was dialled for another lead a short time ago, or is being dialled at this moment.
-
-    The failed upsert holds the guard's row, so that it is still there.
-    """
-    other = tx.one(_GUARDED_BY, {"phone": phone})
-    assert other is not None
-    if other["state"] in MOVING_STATES:
+    """The number was dialled for another lead a short time ago, or is being dialled at this moment."""
+    other = holder(tx, phone)
+    if other["state"] in MOVING_STATES or other["is_short"]:
         detail = f"the same number is being dialled for lead {other['id']}"
         return SetBack(LeadState.WAITING, Reason.NUMBER_BUSY, wait_seconds=BUSY_WAIT_SECONDS), detail
     rung = "already called" if other["state"] == LeadState.CALLED else "perhaps called"

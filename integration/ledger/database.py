@@ -14,6 +14,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -26,11 +27,22 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 
 # How long a webhook may wait for the database before the CRM is told to come again.
 LOCK_WAIT_SECONDS = 2.0
+# How long a look over many rows may take: a person waits for it, no webhook and no call.
+SNAPSHOT_SECONDS = 30.0
+_CLOSE_WAIT_SECONDS = 0.3
+_LOOK_AT_FILES_SECONDS = 1.0  # at those beside the database
 
 
 class LedgerUnavailable(Exception):
     """The database cannot be reached, is locked, is full or is not migrated. Nothing was committed,
-    or (on a lost connection during COMMIT) it is not known whether it was: read again before acting."""
+    or (on a lost connection during COMMIT) it is not known whether it was: read again before acting.
+
+    `lasts`: it will not come right by itself, as after a wrong password: a person must act.
+    """
+
+    def __init__(self, message: str, *, lasts: bool = False) -> None:
+        super().__init__(message)
+        self.lasts = lasts
 
 
 class ConstraintHeld(Exception):
@@ -65,23 +77,28 @@ class Database(Protocol):
         """A transaction that is durable when the block ends, and undone when it raises."""
 
     def read(self) -> contextlib.AbstractContextManager[Tx]:
-        """A look at committed rows."""
+        """A look at committed rows. Of two statements the second may see more."""
+
+    def snapshot(self) -> contextlib.AbstractContextManager[Tx]:
+        """A look at many rows, or with several statements, which all see the same instant."""
 
     def close(self) -> None:
-        """Give everything back. Calling it twice is harmless."""
+        """Give back what nobody uses, within half a second. Calling it twice is harmless."""
 
 
-def open_database(url: str, *, exclusive: bool = False, pool_size: int = 8) -> Database:
+def open_database(url: str, *, exclusive: bool = False, pool_size: int = 8, ask_first: bool = False) -> Database:
     """Open `sqlite:///path` or `postgresql://...`; also the PaaS's `postgres://` form.
 
     `exclusive` is for the one process that works an SQLite file: it takes the lock file beside it and
     raises `LedgerInUse` when another process holds that. PostgreSQL needs no such lock.
+    With `ask_first` a PostgreSQL that does not answer, or says no, raises LedgerUnavailable here; without,
+    the first transaction does.
     """
     if url.startswith("sqlite:///"):
         return SqliteDatabase(url, exclusive=exclusive)
     from integration.ledger.postgres import PostgresDatabase  # noqa: PLC0415 - a driver of 8 MB, only where used
 
-    return PostgresDatabase(postgres_url(url), pool_size=pool_size)
+    return PostgresDatabase(postgres_url(url), pool_size=pool_size, ask_first=ask_first)
 
 
 def postgres_url(url: str) -> str:
@@ -105,12 +122,16 @@ class SqliteDatabase:
 
     def __init__(self, url: str, *, exclusive: bool = False) -> None:
         self.url = url
-        self.path = sqlite_path(url)
+        _demand_sqlite(sqlite_path(url))
+        self.path = sqlite_path(url).resolve()  # two names of one file have one lock
         self._lock_file = _take_lock_file(self.path) if exclusive else None
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._writer = self._connect()
         self._reader = self._connect()
+        self._patience_seconds = LOCK_WAIT_SECONDS
+        self._files = self._in_use()
+        self._looked_at = 0.0
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -131,38 +152,103 @@ class SqliteDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
-        if not self._writing.acquire(timeout=LOCK_WAIT_SECONDS):
-            raise LedgerUnavailable("the database stayed busy")
-        try:
-            with _sqlite_errors():
-                self._writer.execute("BEGIN IMMEDIATE")
-                try:
-                    yield _SqliteTx(self._writer)
-                    self._writer.execute("COMMIT")
-                except BaseException:
-                    if self._writer.in_transaction:
-                        self._writer.execute("ROLLBACK")
-                    raise
-        finally:
-            self._writing.release()
+        until = time.monotonic() + LOCK_WAIT_SECONDS
+        with _turn(self._writing), _sqlite_errors():
+            self._demand_the_files()
+            self._be_patient(until)
+            self._writer.execute("BEGIN IMMEDIATE")
+            with _ending(self._writer):
+                yield _SqliteTx(self._writer)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
-        if not self._reading.acquire(timeout=LOCK_WAIT_SECONDS):
-            raise LedgerUnavailable("the database stayed busy")
-        try:
-            with _sqlite_errors():
+        with _turn(self._reading), _sqlite_errors():
+            self._demand_the_files()
+            yield _SqliteTx(self._reader)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Tx]:
+        with _turn(self._reading), _sqlite_errors():
+            self._demand_the_files()
+            self._reader.execute("BEGIN")
+            with _ending(self._reader):
                 yield _SqliteTx(self._reader)
-        finally:
-            self._reading.release()
 
     def close(self) -> None:
-        with self._writing, self._reading:
-            self._writer.close()
-            self._reader.close()
-        if self._lock_file is not None:
+        connections = ((self._writing, self._writer), (self._reading, self._reader))
+        closed = [_close(lock, connection) for lock, connection in connections]
+        if self._lock_file is not None and all(closed):  # else somebody still writes: locked until the process ends
             self._lock_file.close()
             self._lock_file = None
+
+    def _be_patient(self, until: float) -> None:
+        """Have SQLite wait for other processes as long as is left after the wait for our own threads."""
+        left = until - time.monotonic()
+        wanted = LOCK_WAIT_SECONDS if left > 0.95 * LOCK_WAIT_SECONDS else max(left, 0.0)
+        if wanted != self._patience_seconds:
+            self._writer.execute(f"PRAGMA busy_timeout = {round(wanted * 1000)}")
+            self._patience_seconds = wanted
+
+    def _in_use(self) -> list[tuple[str, tuple[int, int]]]:
+        """The files by name, the database first, and what tells each from another file of the same name."""
+        paths = [str(self.path), f"{self.path}-wal"]
+        if self._lock_file is not None:
+            paths.append(str(_lock_path(self.path)))
+        return [(path, found) for path in paths if (found := _identity(path)) is not None]
+
+    def _demand_the_files(self) -> None:
+        """Raises LedgerUnavailable when a file was deleted or replaced while we use it.
+
+        A deleted file can still be written to, and is gone with the process: what the CRM would be told is kept
+        would be lost, and without the lock's file a second server may start. Costs 2 microseconds.
+        """
+        now = time.monotonic()
+        is_due = now - self._looked_at >= _LOOK_AT_FILES_SECONDS
+        for path, identity in self._files if is_due else self._files[:1]:
+            if _identity(path) != identity:
+                raise LedgerUnavailable(f"{path} was removed or replaced while in use; restart", lasts=True)
+        if is_due:
+            self._looked_at = now
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - before each transaction; Path.stat costs twice as much
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _turn(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(timeout=LOCK_WAIT_SECONDS):
+        raise LedgerUnavailable("the database stayed busy")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _ending(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit at the end of the block; undo everything when it raises."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _close(lock: threading.Lock, connection: sqlite3.Connection) -> bool:
+    if not lock.acquire(timeout=_CLOSE_WAIT_SECONDS):
+        return False
+    try:
+        connection.close()
+    finally:
+        lock.release()
+    return True
 
 
 class _SqliteTx:
@@ -199,11 +285,16 @@ def named_to_psycopg(sql: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).replace("{now}", now).replace("{skip_locked}", skip)
 
 
+_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+
+
 @contextlib.contextmanager
 def _sqlite_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode not in _UNIQUE:  # a fault of ours
+            raise
         raise ConstraintHeld(str(error)) from None
     except sqlite3.ProgrammingError as error:
         if "closed database" in str(error):
@@ -220,8 +311,39 @@ def sqlite_path(url: str) -> Path:
     return Path(unquote(url.removeprefix("sqlite:///")))
 
 
+def _demand_sqlite(path: Path) -> None:
+    """Refuse what is no SQLite database, before a file is made beside it. One that is not there yet is fine."""
+    problem = _why_not_sqlite(path)
+    if problem is not None:
+        raise LedgerUnavailable(f"cannot open the SQLite file {path}: {problem}; correct DATABASE_URL", lasts=True)
+
+
+def _why_not_sqlite(path: Path) -> str | None:
+    try:
+        if not path.parent.is_dir():
+            return f"there is no folder {path.parent}"
+        if not path.exists():
+            return None
+        if not path.is_file():
+            return "it is no ordinary file"
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE_HEAD))
+    except OSError as error:
+        return (error.strerror or "it cannot be read").lower()
+    except ValueError:  # a zero byte in the path
+        return "this is no name of a file"
+    return None if head in (b"", _SQLITE_HEAD) else "the file is not a database"
+
+
+_SQLITE_HEAD = b"SQLite format 3\0"
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 def _take_lock_file(path: Path) -> IO[str]:
-    lock_path = path.with_name(path.name + ".lock")
+    lock_path = _lock_path(path)
     try:
         handle = os.fdopen(os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from integration.crash_points import reach
 from integration.ledger.database import Database, Params, Tx
 from integration.ledger.history import write_history
+from integration.ledger.writebacks import enqueue_writeback
 from integration.model import DeliveryId, DeliveryState, LeadId, LeadState, Reason
 
 
@@ -18,6 +19,7 @@ class NewEvent:
 
     dedupe_key: str  # `id:<text>` or `sha256:<hex>`, unique within the source
     parked: tuple[Reason, str] | None = None  # set when nothing can be decided: why, in words
+    item: int = 0  # which event of the message it is; ignored ones count too
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Receipt:
 
     delivery_id: DeliveryId
     state: DeliveryState
-    created: tuple[LeadId, ...]  # new leads, in the order of their events
+    created: tuple[LeadId, ...]  # new leads
     parked: tuple[LeadId, ...]  # those of them that need a person
     repeated: tuple[LeadId, ...]  # leads that had been received before
 
@@ -100,8 +102,10 @@ class Intake:
             assert row is not None
             delivery_id = DeliveryId(row["id"])
             all_the_same = True
-            for item, event in enumerate(events):
-                values = {"delivery_id": delivery_id, "item": item, "source": source, "received_at": received_at_ms}
+            fixed = {"delivery_id": delivery_id, "source": source, "received_at": received_at_ms}
+            # In the order of their keys: two deliveries of the same events never wait for each other in a circle.
+            for event in sorted(events, key=_key):
+                values = {**fixed, "item": event.item}
                 lead_id = _insert_lead(tx, event, values)
                 if lead_id is not None:
                     created.append(lead_id)
@@ -125,6 +129,10 @@ class Intake:
         return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(repeated))
 
 
+def _key(event: NewEvent) -> str:
+    return event.dedupe_key
+
+
 def _insert_lead(tx: Tx, event: NewEvent, values: Params) -> LeadId | None:
     reason, detail = event.parked or (None, "")
     state = LeadState.RECEIVED if event.parked is None else LeadState.PARKED
@@ -134,4 +142,5 @@ def _insert_lead(tx: Tx, event: NewEvent, values: Params) -> LeadId | None:
         return None
     if event.parked is not None:
         write_history(tx, row["id"], state, f"{reason}: {detail}")
+        enqueue_writeback(tx, row["id"])
     return LeadId(row["id"])

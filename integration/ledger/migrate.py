@@ -53,6 +53,9 @@ def migrate(database_url: str) -> bool:
             return True
     except sa.exc.OperationalError as error:
         raise LedgerUnavailable(f"the database does not answer: {type(error.orig).__name__}") from None
+    except sa.exc.DBAPIError as error:
+        why = f"the migration was refused: {type(error.orig).__name__}"
+        raise LedgerUnavailable(f"{why}; may the database's user create tables in this schema?", lasts=True) from None
     finally:
         engine.dispose()
 

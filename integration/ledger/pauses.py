@@ -19,7 +19,7 @@ PROBE_BUSY_SECONDS = 15.0  # longer than one call takes: the next lead may try w
 
 _READ = """
     SELECT scope, reason, message, probe_at, probe_at - {now} AS remaining FROM pause
-    WHERE scope IN ('*', :account) ORDER BY scope
+    WHERE scope IN ('*', :account)
 """
 
 _PROBE = """
@@ -46,17 +46,21 @@ _PAUSE = """
                         WHEN excluded.probe_at > pause.probe_at THEN excluded.probe_at ELSE pause.probe_at END
 """
 
-_END = "DELETE FROM pause WHERE scope IN ('*', :account) AND since <= :intent_at"
+_END = "DELETE FROM pause WHERE scope = :scope AND since <= :intent_at"
 
-_REOPEN_FOR = """
-    UPDATE pause SET probe_at = {now}
-    WHERE scope IN ('*', :account) AND since <= :intent_at AND probe_at > {now}
-"""
+_REOPEN_FOR = "UPDATE pause SET probe_at = {now} WHERE scope = :scope AND since <= :intent_at AND probe_at > {now}"
+
+_EVERY = "SELECT scope FROM pause"
+_CLEAR = "DELETE FROM pause WHERE scope = :scope"
 
 
 def read_pauses(tx: Tx, account: str) -> Sequence[Row]:
-    """The pauses that concern this account."""
-    return tx.all(_READ, {"account": account})
+    """The pauses that concern this account, in the order in which every transaction takes them."""
+    return sorted(tx.all(_READ, {"account": account}), key=_scope)
+
+
+def _scope(row: Row) -> str:
+    return str(row["scope"])
 
 
 def standing(pauses: Sequence[Row], passes: Mapping[str, int]) -> tuple[SetBack, str] | None:
@@ -98,8 +102,16 @@ def pause_if_asked(tx: Tx, after: SetBack, message: str) -> None:
 
 def learn(tx: Tx, outcome: Outcome, after: SetBack | None, account: str, intent_at: int) -> None:
     """End the pauses that this answer proves to be over; let the next lead try where it proves nothing."""
-    values = {"account": account, "intent_at": intent_at}
     if outcome.kind is OutcomeKind.PLACED or outcome.reason is Reason.NUMBER_REFUSED:  # token, scope, account are right
-        tx.run(_END, values)
+        change = _END
     elif after is not None and after.state is LeadState.READY:  # an old token; the new one is still untried
-        tx.run(_REOPEN_FOR, values)
+        change = _REOPEN_FOR
+    else:
+        return
+    for row in read_pauses(tx, account):
+        tx.run(change, {"scope": row["scope"], "intent_at": intent_at})
+
+
+def clear(tx: Tx) -> int:
+    """End every pause. How many."""
+    return sum(tx.run(_CLEAR, {"scope": row["scope"]}) for row in sorted(tx.all(_EVERY), key=_scope))

@@ -1,16 +1,28 @@
-"""PostgreSQL behind the ledger's door: a small pool, short waits, and dead connections replaced."""
+"""PostgreSQL behind the ledger's door: a small pool, short waits, and dead connections replaced.
+
+A server that froze, or that a network swallowed, says nothing, and nothing in the driver bounds the wait for
+its answer. So each transaction has a `Limit`.
+
+What the server says may quote a row ("Key (phone)=...") or come in another language, so none of it goes on:
+it is told by its class and SQLSTATE in words of our own. While a connection is being made the driver has no
+SQLSTATE to give (psycopg 3.3, libpq 18, read in November 2026), and its English text is looked through.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast
 
 import psycopg
 import psycopg_pool
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from integration.ledger.database import (
+    LOCK_WAIT_SECONDS,
+    SNAPSHOT_SECONDS,
     ConstraintHeld,
     LedgerUnavailable,
     Params,
@@ -18,11 +30,18 @@ from integration.ledger.database import (
     Tx,
     named_to_psycopg,
 )
+from integration.ledger.limit import Limit
 
 _Connection = psycopg.Connection[DictRow]
 
 # A webhook must answer 503 within 2 s when the database is away, so no wait may be longer.
 _POOL_WAIT_SECONDS = 1.5
+_CONNECT_SECONDS = 2
+# The pool waits twice as long after each failure, up to minutes. Given up this early it begins anew with the
+# next transaction, so that a server that was away for an hour is used within seconds of its return.
+_RECONNECT_SECONDS = 2.0
+# A batch of a thousand events needs as many answers; so long as they come, it may take so long in all.
+_TRANSACTION_SECONDS = 6.0
 _statements: dict[str, str] = {}
 
 
@@ -31,83 +50,167 @@ class PostgresDatabase:
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, ask_first: bool = False) -> None:
         self.url = url
+        if ask_first:
+            _ask(url)
+        self._away: LedgerUnavailable | None = None  # why the last connection could not be made
         self._pool: psycopg_pool.ConnectionPool[_Connection] = psycopg_pool.ConnectionPool(
             url,
+            connection_class=_noting(self._note),
             min_size=1,
             max_size=pool_size,
             timeout=_POOL_WAIT_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
             open=True,
             configure=_configure,
             name="ringback",
             kwargs={
                 "row_factory": dict_row,
                 "autocommit": True,
-                "connect_timeout": 2,
+                "connect_timeout": _CONNECT_SECONDS,
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
+                "tcp_user_timeout": 3000,  # milliseconds
                 "application_name": "ringback",
             },
         )
 
+    def _note(self, error: psycopg.Error | None) -> None:
+        self._away = None if error is None else _why_away(error, self.url)
+
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
-        with _postgres_errors():
-            connection = self._begin()
-            try:
-                try:
-                    yield _PostgresTx(connection)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if not connection.closed:
-                        connection.execute("ROLLBACK")
-                    raise
-            finally:
-                self._pool.putconn(connection)
-
-    def _begin(self) -> _Connection:
-        """A connection that has just answered: one cut by a restart of the server is thrown away here,
-        where nothing has been done yet, and not in the middle of a lead."""
-        for last in (False, False, False, True):
-            connection = self._pool.getconn()
-            try:
-                connection.execute("BEGIN")
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                self._pool.putconn(connection)
-                if last:
-                    raise
-                self._pool.check()
-            else:
-                return connection
-        raise AssertionError
+        limit = Limit(LOCK_WAIT_SECONDS, _TRANSACTION_SECONDS)
+        with self._errors(limit), self._transaction(limit, "BEGIN") as tx:
+            yield tx
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
-        with self.write() as tx:
+        limit = Limit(LOCK_WAIT_SECONDS, _TRANSACTION_SECONDS)
+        tx = _PostgresTx(self._pool, limit)
+        with self._errors(limit):
+            try:
+                yield tx
+            finally:
+                tx.give_back()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Tx]:
+        limit = Limit(SNAPSHOT_SECONDS, SNAPSHOT_SECONDS)
+        one_instant = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        with self._errors(limit), self._transaction(limit, one_instant) as tx:
+            tx.execute(f"SET LOCAL statement_timeout = '{round(SNAPSHOT_SECONDS)}s'")
             yield tx
 
+    @contextlib.contextmanager
+    def _transaction(self, limit: Limit, begin: str) -> Iterator[_PostgresTx]:
+        tx = _PostgresTx(self._pool, limit)
+        try:
+            tx.execute(begin)
+            yield tx
+            tx.execute("COMMIT")
+        except BaseException:
+            tx.undo()
+            raise
+        finally:
+            tx.give_back()
+
     def close(self) -> None:
-        self._pool.close(timeout=1.0)
+        self._pool.close(timeout=0.1)  # for each of four threads, one of which may hang in a connection attempt
+
+    @contextlib.contextmanager
+    def _errors(self, limit: Limit) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.UniqueViolation as error:
+            raise ConstraintHeld(error.diag.constraint_name or "unique") from None
+        except psycopg_pool.PoolClosed:
+            raise LedgerUnavailable("the database is closed") from None
+        except psycopg_pool.PoolTimeout:
+            away = self._away  # raised as a new error: one that is shared would collect tracebacks
+            if away is not None:
+                raise LedgerUnavailable(str(away), lasts=away.lasts) from None
+            raise LedgerUnavailable(
+                f"every connection to the database stayed busy for {_POOL_WAIT_SECONDS} s"
+            ) from None
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            raise LedgerUnavailable("the database is not migrated; run `ringback release`") from None
+        except (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            psycopg.InternalError,  # a read-only standby after a failover, a transaction that the server ended
+            psycopg.errors.InsufficientPrivilege,
+        ) as error:
+            raise LedgerUnavailable(limit.told() or _why_failed(error)) from None
+
+
+_SETTINGS = """
+    SET synchronous_commit = on;
+    SET statement_timeout = '1900ms';
+    SET lock_timeout = '1500ms';
+    SET idle_in_transaction_session_timeout = '15s'
+"""  # a little less than the limit, so that the server's own words come first
 
 
 def _configure(connection: _Connection) -> None:
-    connection.execute("SET synchronous_commit = on")
-    connection.execute("SET statement_timeout = '5s'")
-    connection.execute("SET lock_timeout = '3s'")
-    connection.execute("SET idle_in_transaction_session_timeout = '15s'")
+    limit = Limit(LOCK_WAIT_SECONDS, LOCK_WAIT_SECONDS)
+    limit.hold(connection)
+    try:
+        connection.execute(_SETTINGS)
+    finally:
+        limit.release()
 
 
 class _PostgresTx:
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
+    """Statements on one connection, which the first of them fetches from the pool."""
+
+    def __init__(self, pool: psycopg_pool.ConnectionPool[_Connection], limit: Limit) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._connection: _Connection | None = None
+
+    def execute(self, sql: str, params: Params | None = None) -> psycopg.Cursor[DictRow]:
+        """Run a statement in the driver's own form."""
+        if self._connection is None:
+            return self._first(sql, params)
+        cursor = self._connection.execute(cast("Any", sql), params)
+        self._limit.answered()
+        return cursor
+
+    def _first(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
+        """A connection cut by a restart of the server is found out here, where nothing has been done yet, and not
+        in the middle of a lead: it is thrown away and the next one asked."""
+        for tries_left in range(self._pool.max_size, -1, -1):
+            connection = self._pool.getconn(timeout=min(_POOL_WAIT_SECONDS, self._limit.left()))
+            self._connection = connection
+            self._limit.hold(connection)
+            try:
+                return connection.execute(cast("Any", sql), params)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                if not connection.closed or tries_left == 0 or self._limit.left() <= 0:
+                    raise
+                self.give_back()
+        raise AssertionError
+
+    def undo(self) -> None:
+        """Roll back, if there is anything to roll back."""
+        if self._connection is not None and not self._connection.closed:
+            self.execute("ROLLBACK")
+
+    def give_back(self) -> None:
+        """The connection goes to the pool, which throws a broken one away."""
+        if self._connection is not None:
+            self._limit.release()
+            self._pool.putconn(self._connection)
+            self._connection = None
 
     def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
         ready = _statements.get(sql)
         if ready is None:
             ready = _statements[sql] = named_to_psycopg(sql)
-        return self._connection.execute(cast("Any", ready), params or {})
+        return self.execute(ready, params or {})
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         return self._execute(sql, params).fetchone()
@@ -119,17 +222,152 @@ class _PostgresTx:
         return self._execute(sql, params).rowcount
 
 
-@contextlib.contextmanager
-def _postgres_errors() -> Iterator[None]:
-    """The driver's text may quote a row ("Key (phone)=..."), so only the class and SQLSTATE go on."""
+# ---- trouble in words -----------------------------------------------------------------------
+
+
+def _ask(url: str) -> None:
+    """One plain connection, because the pool does not say why it has none. Raises LedgerUnavailable."""
     try:
-        yield
-    except psycopg.errors.UniqueViolation as error:
-        raise ConstraintHeld(error.diag.constraint_name or "unique") from None
-    except psycopg_pool.PoolClosed:
-        raise LedgerUnavailable("the database is closed") from None
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
-        # InternalError: a read-only standby after a failover, a transaction that the server ended.
-        raise LedgerUnavailable(f"{type(error).__name__} {getattr(error, 'sqlstate', '') or ''}".strip()) from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        raise LedgerUnavailable("the database is not migrated; run `ringback release`") from None
+        psycopg.connect(url, connect_timeout=_CONNECT_SECONDS).close()
+    except psycopg.Error as error:
+        raise _why_away(error, url) from None
+
+
+def _noting(note: Callable[[psycopg.Error | None], None]) -> type[_Connection]:
+    """Connections that tell how the making of each came out."""
+
+    class Noting(psycopg.Connection[DictRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **named: Any) -> Self:
+            try:
+                made = super().connect(conninfo, **named)
+            except psycopg.Error as error:
+                note(error)
+                raise
+            note(None)
+            return made
+
+    return Noting
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """One reason for having no connection: what the driver's text holds then, and what we say."""
+
+    marks: tuple[str, ...]  # in small letters; any of them
+    says: str
+    lasts: bool = False
+
+
+# The first that fits. Those that the server says (its SQLSTATE beside them) stand before those of the network:
+# where a name has several addresses, one that answers tells more than one that does not.
+_REFUSALS = (
+    _Refusal(  # 28P01
+        ("password authentication failed",),
+        "{place} refuses user {user} with this password; copy user and password anew into DATABASE_URL",
+        lasts=True,
+    ),
+    _Refusal(
+        ("no password supplied",),
+        "{place} wants a password of user {user}, and DATABASE_URL holds none; copy the whole address anew",
+        lasts=True,
+    ),
+    _Refusal(  # 28000
+        ("pg_hba.conf", "is not permitted to log in", "authentication failed"),
+        "{place} does not let user {user} in from here; ask who runs it, or try `?sslmode=require` at the end of "
+        "DATABASE_URL",
+        lasts=True,
+    ),
+    _Refusal(  # 53300
+        ("too many clients", "too many connections", "remaining connection slots"),
+        "{place} has no connection free; close others, or raise its limit",
+    ),
+    _Refusal(  # 57P03
+        ("starting up", "shutting down", "not yet accepting", "in recovery mode"),
+        "{place} is just starting or stopping; try again soon",
+    ),
+    _Refusal(  # 42501
+        ("permission denied for database",),
+        "{place} does not let user {user} use the database {name}; grant CONNECT on it",
+        lasts=True,
+    ),
+    _Refusal(  # 28000
+        ('fatal:  role "',),
+        "{place} has no user {user}; correct the user in DATABASE_URL",
+        lasts=True,
+    ),
+    _Refusal(  # 3D000
+        ('fatal:  database "',),
+        "{place} has no database named {name}; correct the name in DATABASE_URL, or create it",
+        lasts=True,
+    ),
+    _Refusal(
+        ("certificate", "does not support ssl", "ssl error", "sslmode"),
+        "{place}: no TLS could be agreed on; look at `sslmode=` in DATABASE_URL",
+        lasts=True,
+    ),
+    _Refusal(
+        ("invalid response to ssl", "expected authentication request", "invalid response to gss"),
+        "{place} does not speak as PostgreSQL does; check host and port in DATABASE_URL",
+    ),
+    _Refusal(
+        ("resolve host", "translate host name"),
+        "the host {host} is not known here; check the host in DATABASE_URL",
+    ),
+    _Refusal(
+        ("connection refused", "no such file or directory"),
+        "nothing listens at {place}; check host and port in DATABASE_URL, and that PostgreSQL runs",
+    ),
+    _Refusal(
+        ("unreachable", "no route to host"),
+        "there is no way from here to {place}; check the host in DATABASE_URL, and the network",
+    ),
+    _Refusal(
+        ("timeout", "timed out"),
+        f"{{place}} did not answer within {_CONNECT_SECONDS} seconds; check host and port in DATABASE_URL, and "
+        "whether a firewall stands between",
+    ),
+    _Refusal(
+        ("closed the connection", "connection reset", "broken pipe"),
+        "{place} closed the connection at once; check host and port in DATABASE_URL",
+    ),
+    _Refusal(("fatal:",), "{place} did not accept the connection; its own log says why"),
+)
+_UNREAD = _Refusal((), "{place} cannot be connected to; check DATABASE_URL")
+
+
+def _why_away(error: psycopg.Error, url: str) -> LedgerUnavailable:
+    """What the failure to connect says to people. Of the address: host, port, user and name, never more."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:  # its text quotes the address
+        return LedgerUnavailable("DATABASE_URL cannot be read; copy the whole address anew", lasts=True)
+    host, port = str(parts.get("host") or "this machine"), str(parts.get("port") or 5432)
+    words = str(error).lower()
+    found = next((one for one in _REFUSALS if any(mark in words for mark in one.marks)), _UNREAD)
+    name = parts.get("dbname") or parts.get("user") or "(not given)"
+    told = found.says.format(place=f"{host}:{port}", host=host, user=parts.get("user") or "(not given)", name=name)
+    return LedgerUnavailable(told, lasts=found.lasts)
+
+
+_FAILURES = {
+    "25006": "the database is read-only: a standby after a failover?",
+    "40001": "the database ended the transaction for another one",
+    "40P01": "the database ended the transaction for another one",
+    "42501": "the database's user may not do this; give it the rights on all tables of this schema",
+    "53100": "the database's disk is full; make room",
+    "53200": "the database has no memory left",
+    "53300": "the database has no connection free; close others, or raise its limit",
+    "55P03": "a row stayed locked for too long",
+    "57014": "a statement took too long",
+    "57P01": "the database is stopping",
+    "57P02": "the database is stopping",
+    "57P03": "the database is just starting or stopping",
+}
+
+
+def _why_failed(error: psycopg.Error) -> str:
+    """What a failure in the middle of the work says, with class and SQLSTATE for whoever looks it up."""
+    state = error.sqlstate or ""
+    told = _FAILURES.get(state, "the connection broke" if not state else "the database failed")
+    return f"{told} ({f'{type(error).__name__} {state}'.strip()})"

@@ -149,14 +149,14 @@ class Reading:
             SELECT {_LEAD_COLUMNS} FROM lead LEFT JOIN writeback ON writeback.lead_id = lead.id
             {where} ORDER BY lead.id DESC LIMIT :most
         """
-        with self._database.read() as tx:
+        with self._database.snapshot() as tx:
             return [_lead(row) for row in tx.all(sql, values)]
 
     def story(self, lead_id: LeadId) -> LeadStory | None:
         """One lead with all that happened to it, or None."""
         if not is_an_id(lead_id):
             return None
-        with self._database.read() as tx:
+        with self._database.snapshot() as tx:
             row = tx.one(_STORY, {"id": lead_id})
             if row is None:
                 return None
@@ -176,7 +176,7 @@ class Reading:
 
     def counts(self) -> dict[LeadState, int]:
         """How many leads stand in each state; a state with none is left out."""
-        with self._database.read() as tx:
+        with self._database.snapshot() as tx:
             return {LeadState(row["state"]): row["n"] for row in tx.all(_COUNTS)}
 
     def pauses(self) -> list[PauseRow]:
@@ -190,7 +190,7 @@ class Reading:
 
     def broken_invariants(self) -> dict[str, list[int]]:
         """Facts that contradict our promises: what, and which leads. Empty when all is well."""
-        with self._database.read() as tx:
+        with self._database.snapshot() as tx:
             found = {name: [int(row["id"]) for row in tx.all(sql)] for name, sql in INVARIANTS.items()}
         return {name: ids for name, ids in found.items() if ids}
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from integration.crash_points import reach
 from integration.ledger.database import ConstraintHeld, Database, Row, Tx
+from integration.ledger.guards import end_guard, free_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import put_back
 from integration.ledger.pauses import learn, pause_if_asked
@@ -35,8 +36,6 @@ _SETTLE_LEAD = """
            call_status = :call_status, updated_at = {now}, worker_id = NULL, lease_until = NULL, due_at = NULL
     WHERE id = :id AND epoch = :epoch
 """
-
-_FREE_GUARD = "DELETE FROM phone_guard WHERE phone = :phone AND lead_id = :lead_id"
 
 _ATTEMPT_STATES: Mapping[OutcomeKind, AttemptState] = {
     OutcomeKind.PLACED: AttemptState.PLACED,
@@ -76,12 +75,15 @@ def _settle(tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, af
         return None
     _write_attempt(tx, attempt_id, outcome)
     if outcome.kind is OutcomeKind.NOT_PLACED:
-        tx.run(_FREE_GUARD, {"phone": attempt["to_number"], "lead_id": lead_id})
+        free_guard(tx, attempt["to_number"], lead_id)
+    else:
+        end_guard(tx, attempt["to_number"], lead_id, attempt["intent_at"])
     learn(tx, outcome, after, attempt["account"], attempt["intent_at"])
     is_open = lead["state"] in (LeadState.DIALING, LeadState.UNKNOWN)
     if outcome.kind is OutcomeKind.PLACED:
         state = _rest(tx, lead_id, lead["epoch"], LeadState.CALLED, outcome)
     elif not is_open:  # a person has closed it meanwhile: neither a doubt nor a refusal opens it again
+        write_history(tx, lead_id, "late answer", _told(attempt, outcome))
         return None
     elif outcome.kind is OutcomeKind.UNCLEAR:
         state = _rest(tx, lead_id, lead["epoch"], LeadState.UNKNOWN, outcome)
@@ -90,7 +92,7 @@ def _settle(tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, af
         state = after.state
         put_back(tx, lead_id, lead["epoch"], after, outcome.message)
         pause_if_asked(tx, after, outcome.message)
-    write_history(tx, lead_id, state, f"attempt {attempt['n']}: {outcome.reason}: {outcome.message}")
+    write_history(tx, lead_id, state, _told(attempt, outcome))
     if state.is_result:
         enqueue_writeback(tx, lead_id)
     return Settled(state)
@@ -111,6 +113,10 @@ def _after_an_order(tx: Tx, lead_id: LeadId, lead: Row, attempt: Row, outcome: O
         state = LeadState(lead["state"])
     write_history(tx, lead_id, "late answer", alert)
     return Settled(state, alert)
+
+
+def _told(attempt: Row, outcome: Outcome) -> str:
+    return f"attempt {attempt['n']}: {outcome.reason}: {outcome.message}"
 
 
 def _write_attempt(tx: Tx, attempt_id: AttemptId, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from integration.crash_points import reach
 from integration.ledger.database import Database
 from integration.ledger.history import write_history
+from integration.ledger.pauses import clear
 from integration.ledger.writebacks import enqueue_writeback
 from integration.model import LeadId, Reason
 
@@ -70,8 +71,6 @@ _DUE_WRITEBACKS = """
       AND (lease_until IS NULL OR lease_until <= {now})
     ORDER BY due_at LIMIT :most
 """
-
-_CLEAR_PAUSES = "DELETE FROM pause"
 
 # Leads that a pause put off, and the pause is no more. Looked for from outside, because a lead may be put off
 # just while the pause ends.
@@ -145,7 +144,7 @@ class Upkeep:
     def clear_pauses(self) -> int:
         """Let dialling start anew: after a restart, or when a person says that the cause is mended. How many."""
         with self._database.write() as tx:
-            cleared = tx.run(_CLEAR_PAUSES)
+            cleared = clear(tx)
             if cleared:
                 tx.run(_WAKE_THE_REFUSED)
                 tx.run(_RESUME)

@@ -18,6 +18,10 @@ class Runner(Protocol):
         """Begin to work, also on what is left from before."""
         ...
 
+    def halt(self) -> None:
+        """Begin nothing new from now on. Returns at once."""
+        ...
+
     def stop(self, within_seconds: float) -> bool:
         """Begin nothing new and wait for what is under way. Whether all of it ended in time."""
         ...

@@ -6,6 +6,7 @@ Dials and write-backs have threads of their own, so that a CRM that hangs never 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -19,6 +20,8 @@ from integration.pipeline import Pipeline
 LOOK_EVERY_SECONDS = 1.0
 HEARTBEAT_EVERY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0  # between two looks while the database is away
+RECORD_EVERY_SECONDS = 0.1  # while stopping
+GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
 
 
 class LocalRunner:
@@ -39,6 +42,7 @@ class LocalRunner:
         self._worker_id = worker_id
         self._alone = alone
         self._stopping = threading.Event()
+        self._said_goodbye = False
         self._dials = _Crew("dial", dial_threads, self._advance, self._stopping)
         self._writebacks = _Crew("write-back", writeback_threads, self._write_back, self._stopping)
         self._upkeep = threading.Thread(target=self._look_after, name="upkeep", daemon=True)
@@ -56,21 +60,39 @@ class LocalRunner:
         self._writebacks.start()
         self._upkeep.start()
 
-    def stop(self, within_seconds: float) -> bool:
-        until = time.monotonic() + within_seconds
+    def halt(self) -> None:
         self._stopping.set()
         self._dials.release()
         self._writebacks.release()
-        dialed = self._dials.join(until)
-        told = self._writebacks.join(until)
-        if self._upkeep.is_alive():
-            self._upkeep.join(max(0.0, until - time.monotonic()))
-        try:
-            self._pipeline.record_the_unrecorded()
-            self._ledger.upkeep.leave(self._worker_id)
-        except LedgerUnavailable:
+
+    def stop(self, within_seconds: float) -> bool:
+        self.halt()
+        # A database that is away answers late or never, so what asks it does so in a thread that can be left behind.
+        until = time.monotonic() + within_seconds - min(GOODBYE_SECONDS, within_seconds / 2)
+        ending = threading.Thread(target=self._end, args=(until,), name="ending", daemon=True)
+        ending.start()
+        ending.join(within_seconds)
+        if not self._said_goodbye:
             get_log().warning("worker.could_not_say_goodbye", worker=self._worker_id)
-        return dialed and told
+        left = self._pipeline.unrecorded()
+        if left:
+            get_log().error("calls.left_unrecorded", count=left)  # each was logged with its call id before
+        return not (left or self._dials.are_at_work() or self._writebacks.are_at_work())
+
+    def _end(self, until: float) -> None:
+        """Wait for what is under way, and have every outcome recorded that is known; then say goodbye."""
+        while time.monotonic() < until:
+            soon = min(until, time.monotonic() + RECORD_EVERY_SECONDS)
+            ended = self._dials.join(soon) and self._writebacks.join(soon) and _join(self._upkeep, soon)
+            with contextlib.suppress(LedgerUnavailable):
+                self._pipeline.record_the_unrecorded()
+            if ended and not self._pipeline.unrecorded():
+                break
+            if ended:
+                time.sleep(max(0.0, soon - time.monotonic()))
+        with contextlib.suppress(LedgerUnavailable):
+            self._ledger.upkeep.leave(self._worker_id)
+            self._said_goodbye = True
 
     # ---- steps --------------------------------------------------------------------------------
 
@@ -128,6 +150,13 @@ class LocalRunner:
             self._writebacks.add(lead_id)
 
 
+def _join(thread: threading.Thread, until: float) -> bool:
+    """Wait for a thread, which may never have been started. Whether it has ended."""
+    if thread.is_alive():
+        thread.join(max(0.0, until - time.monotonic()))
+    return not thread.is_alive()
+
+
 class _Crew:
     """Threads that take ids off one queue; an id that waits already is not queued again."""
 
@@ -157,9 +186,11 @@ class _Crew:
 
     def join(self, until: float) -> bool:
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+            _join(thread, until)
+        return not self.are_at_work()
+
+    def are_at_work(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while True:

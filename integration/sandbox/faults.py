@@ -20,7 +20,7 @@ from integration.sandbox.wire import Reply, Wire
 
 PLAIN = ("answer", "slow", "no_id", "call_id_key", "empty_200", "html_200", "redirect_307", "expire_token")
 BEFORE_READING = ("reset_before", "slow_accept")
-_UNCLEAR_STATUS = {408, 409}
+_UNCLEAR_STATUS = {303, 408, 409}
 
 
 @dataclass(frozen=True, slots=True)

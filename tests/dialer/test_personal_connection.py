@@ -179,7 +179,7 @@ NO_PROOF: list[tuple[str, dict[str, Any]]] = [
     ("longer than 64 KB", {"body": json.dumps({"padding": "x" * 70_000, "id": "a"})}),
     ("shorter than promised", {"body": b'{"padding": "', "headers": {"Content-Length": "900"}}),
     *[(str(status), {"status": status}) for status in (408, 409, 412, 418, 423, 424, 499)],
-    *[(str(status), {"status": status}) for status in (500, 502, 503, 504, 505, 507, 520, 526, 599)],
+    *[(str(status), {"status": status}) for status in (303, 500, 502, 503, 504, 505, 507, 520, 526, 599)],
     *[(str(status), {"status": status}) for status in (101, 103, 600, 999)],
     ("503 with Retry-After", {"status": 503, "headers": {"Retry-After": "1"}}),
     ("read timeout", {"body": requests.exceptions.ReadTimeout("x")}),
@@ -211,7 +211,7 @@ REFUSALS: list[tuple[int, Reason, Next, str]] = [
     (404, Reason.ACCOUNT_NOT_FOUND, Next.PAUSE_ACCOUNT, "ringback accounts"),
     *[
         (status, Reason.DIALER_CONFIG, Next.PAUSE_ALL, "does not speak this API")
-        for status in (300, 301, 302, 303, 304, 307, 308, 405, 406, 410, 411, 413, 414, 415, 501)
+        for status in (300, 301, 302, 304, 307, 308, 405, 406, 410, 411, 413, 414, 415, 501)
     ],
     (425, Reason.RATE_LIMITED, Next.RETRY, "later"),
     (429, Reason.RATE_LIMITED, Next.RETRY, "later"),

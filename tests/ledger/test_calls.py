@@ -242,6 +242,7 @@ def test_a_late_doubt_leaves_a_lead_that_a_person_closed(world: World) -> None:
     world.ledger.people.give_up(lead_id, by="ann")
     assert world.ledger.calls.settle(lead_id, attempt_id, UNCLEAR, None) is None
     assert world.state(lead_id) is LeadState.FAILED
+    assert world.history(lead_id)[-2:] == ["failed", "late answer"]
 
 
 def test_a_late_refusal_does_not_dial_a_lead_that_a_person_closed(world: World) -> None:
@@ -250,6 +251,10 @@ def test_a_late_refusal_does_not_dial_a_lead_that_a_person_closed(world: World) 
     assert world.ledger.calls.settle(lead_id, attempt_id, refused(Reason.RATE_LIMITED), RETRY) is None
     assert (world.state(lead_id), world.attempts(lead_id)) == ("failed", ["not_placed"])
     assert isinstance(world.begin(world.lead()), Begun)  # and the number is free
+    story = world.ledger.reading.story(lead_id)
+    assert story is not None
+    told = story.history[-1]
+    assert (told.what, told.detail) == ("late answer", "attempt 1: rate_limited: refused: rate_limited")
 
 
 def test_a_late_call_id_reaches_a_lead_that_a_person_closed(world: World) -> None:
@@ -348,6 +353,32 @@ def test_a_number_whose_call_is_unclear_stays_guarded(world: World) -> None:
 def test_a_call_that_was_not_placed_frees_the_number(world: World) -> None:
     world.call(world.lead(), refused(Reason.RATE_LIMITED), RETRY)
     assert isinstance(world.begin(world.lead()), Begun)
+
+
+@pytest.mark.parametrize("outcome", [PLACED, UNCLEAR])
+def test_without_a_cooldown_a_number_rings_for_one_lead_at_a_time(world: World, outcome: Outcome) -> None:
+    first, second = world.lead(), world.lead()
+    begun = world.begin(first, cooldown_seconds=0.0)
+    assert isinstance(begun, Begun)
+    held = world.begin(second, cooldown_seconds=0.0)
+    assert isinstance(held, Held)
+    assert (held.state, held.reason) == (LeadState.WAITING, Reason.NUMBER_BUSY)
+    world.ledger.calls.settle(first, begun.attempt_id, outcome, None)
+    world.time_passes()
+    assert isinstance(world.begin(second, cooldown_seconds=0.0), Begun)
+
+
+def test_without_a_cooldown_a_call_that_never_ends_guards_its_number_for_a_short_time(world: World) -> None:
+    first, second = world.lead(), world.lead()
+    assert isinstance(world.begin(first, cooldown_seconds=0.0), Begun)
+    assert 19 < world.value("SELECT not_before - {now} FROM phone_guard") / 1000 <= 20
+    assert world.ledger.upkeep.recover(alone=True).unknown == (first,)
+    held = world.begin(second, cooldown_seconds=0.0)
+    assert isinstance(held, Held)
+    assert held.reason is Reason.NUMBER_BUSY  # not blocked: nobody asked for a cooldown
+    world.time_passes()
+    world.sql("UPDATE phone_guard SET not_before = 1")
+    assert isinstance(world.begin(second, cooldown_seconds=0.0), Begun)
 
 
 def test_the_retry_of_a_lead_passes_its_own_guard(world: World) -> None:

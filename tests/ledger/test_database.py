@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from integration.ledger import ConstraintHeld, Ledger, LedgerInUse, LedgerUnavailable, open_database
+from integration.ledger import ConstraintHeld, Ledger, LedgerInUse, LedgerUnavailable, database, open_database, postgres
 from integration.ledger.database import named_to_psycopg, postgres_url, sqlite_path
 from integration.model import LeadId
+from tests.end_to_end.rig import Cable
 from tests.ledger.conftest import PLACED, World
 
 
@@ -36,6 +41,33 @@ def test_a_unique_index_that_refuses_is_told_apart_from_trouble(world: World) ->
     with pytest.raises(ConstraintHeld):
         world.sql("INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', 1, 1), ('w', 1, 1)")
     world.ledger.reading.ping()
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        "INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', NULL, 1)",
+        "INSERT INTO phone_guard (phone, lead_id, not_before) VALUES ('+15551230001', 999, 1)",
+        "INSERT INTO writeback (lead_id, version, state, detail) VALUES (1, 1, 'nonsense', '')",
+    ],
+)
+def test_any_other_broken_rule_of_the_schema_is_a_fault_of_ours(world: World, insert: str) -> None:
+    world.lead()
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+        world.sql(insert)
+    world.ledger.reading.ping()
+
+
+def test_the_statements_of_a_snapshot_see_the_same_instant(world: World) -> None:
+    world.lead()
+    count = "SELECT COUNT(*) AS n FROM lead"
+    with world.ledger.database.snapshot() as tx:
+        before = tx.one(count)
+        world.lead()
+        after = tx.one(count)
+    assert before is not None
+    assert after is not None
+    assert (before["n"], after["n"], world.value("SELECT COUNT(*) FROM lead")) == (1, 1, 2)
 
 
 def test_the_clock_is_the_databases_and_counts_milliseconds(world: World) -> None:
@@ -118,6 +150,89 @@ def test_an_sqlite_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         open_database(f"sqlite:///{junk}")
 
 
+def test_threads_that_queue_for_a_locked_sqlite_file_all_give_up_in_time(sqlite_url: str) -> None:
+    with patch.object(database, "LOCK_WAIT_SECONDS", 0.5):
+        ledger = Ledger(open_database(sqlite_url))
+        other = sqlite3.connect(sqlite_path(sqlite_url), isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        waits: list[float] = []
+
+        def write() -> None:
+            began = time.monotonic()
+            with pytest.raises(LedgerUnavailable):
+                ledger.upkeep.heartbeat("worker")
+            waits.append(time.monotonic() - began)
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.03)  # so that each comes a little later than the one that waits before it
+        for thread in threads:
+            thread.join()
+        assert len(waits) == 8
+        assert max(waits) < 0.8
+        other.execute("ROLLBACK")
+        other.close()
+        ledger.upkeep.heartbeat("worker")
+        ledger.close()
+
+
+REMOVALS = {
+    "the database": lambda path: path.unlink(),
+    "the database for another": lambda path: shutil.copy(path, path.with_name("copy")).replace(path),
+    "its newest pages": lambda path: path.with_name(path.name + "-wal").unlink(),
+    "its lock": lambda path: path.with_name(path.name + ".lock").unlink(),
+    "everything": lambda path: [each.unlink() for each in path.parent.iterdir()],
+}
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+def test_a_file_that_was_removed_or_replaced_while_in_use_is_noticed(
+    sqlite_url: str, remove: Callable[[Path], object]
+) -> None:
+    ledger = Ledger(open_database(sqlite_url, exclusive=True))
+    ledger.upkeep.heartbeat("worker")
+    remove(sqlite_path(sqlite_url))
+    ledger.database._looked_at = 0.0  # type: ignore[attr-defined]  # a second has passed
+    with pytest.raises(LedgerUnavailable, match="was removed or replaced while in use; restart"):
+        ledger.upkeep.heartbeat("worker")
+    with pytest.raises(LedgerUnavailable, match="was removed or replaced while in use; restart"):
+        ledger.reading.ping()
+    ledger.close()
+
+
+def test_another_name_of_the_same_sqlite_file_has_the_same_lock(sqlite_url: str, tmp_path: Path) -> None:
+    ledger = Ledger(open_database(sqlite_url, exclusive=True))
+    (tmp_path / "link.db").symlink_to(sqlite_path(sqlite_url))
+    with pytest.raises(LedgerInUse):
+        open_database(f"sqlite:///{tmp_path / 'link.db'}", exclusive=True)
+    ledger.close()
+
+
+def test_closing_waits_for_nobody_who_is_stuck(sqlite_url: str) -> None:
+    ledger = Ledger(open_database(sqlite_url, exclusive=True))
+    inside, may_end = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with ledger.database.write() as tx:
+            inside.set()
+            assert may_end.wait(5)
+            tx.run("INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', 1, 1)")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert inside.wait(5)
+    began = time.monotonic()
+    ledger.close()
+    assert time.monotonic() - began < 1.0
+    with pytest.raises(LedgerInUse):  # somebody still writes
+        open_database(sqlite_url, exclusive=True)
+    may_end.set()
+    thread.join()
+    ledger.close()
+    open_database(sqlite_url, exclusive=True).close()
+
+
 # ---- PostgreSQL -----------------------------------------------------------------------------
 
 
@@ -160,12 +275,119 @@ def test_a_connection_cut_within_a_transaction_is_unavailable_and_leaks_nothing(
 
 
 def test_a_server_that_is_away_is_unavailable_within_two_seconds() -> None:
-    database = open_database("postgres://postgres@127.0.0.1:1/none")
+    ledger = Ledger(open_database("postgres://postgres@127.0.0.1:1/none"))
     began = time.monotonic()
-    with pytest.raises(LedgerUnavailable), database.read():
-        pass
+    with pytest.raises(LedgerUnavailable):
+        ledger.reading.ping()
     assert time.monotonic() - began < 2.0
-    database.close()
+    ledger.close()
+
+
+@pytest.fixture
+def cable(migrated_postgres_url: str) -> Iterator[Cable]:
+    parts = urlsplit(migrated_postgres_url)
+    cable = Cable(parts.hostname or "", parts.port or 5432)
+    yield cable
+    cable.close()
+
+
+def through(cable: Cable, url: str, pool_size: int = 2) -> Ledger:
+    parts = urlsplit(url)
+    far = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
+    return Ledger(open_database(far, pool_size=pool_size))
+
+
+USES: dict[str, Callable[[Ledger], object]] = {
+    "a write": lambda ledger: ledger.upkeep.heartbeat("worker"),
+    "a read": lambda ledger: ledger.reading.ping(),
+    "a snapshot": lambda ledger: ledger.reading.counts(),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_server_that_froze_is_unavailable_in_time_and_then_works_again(
+    migrated_postgres_url: str, cable: Cable, use: Callable[[Ledger], object]
+) -> None:
+    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.4), patch.object(postgres, "SNAPSHOT_SECONDS", 0.4):
+        ledger = through(cable, migrated_postgres_url)
+        use(ledger)
+        cable.freeze()
+        for _ in range(3):  # the connections of the pool, then none
+            began = time.monotonic()
+            with pytest.raises(LedgerUnavailable):
+                use(ledger)
+            assert time.monotonic() - began < 0.8
+    cable.thaw()
+    use(ledger)
+    ledger.close()
+
+
+def test_a_server_that_freezes_within_a_transaction_is_unavailable_in_time(
+    migrated_postgres_url: str, cable: Cable
+) -> None:
+    """Here before COMMIT. Nobody can say whether that came through, so it is never taken for done."""
+    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.4):
+        ledger = through(cable, migrated_postgres_url)
+
+        def freeze_in_between() -> None:
+            with ledger.database.write() as tx:
+                tx.run("DELETE FROM worker")
+                cable.freeze()
+
+        began = time.monotonic()
+        with pytest.raises(LedgerUnavailable, match="did not answer in time"):
+            freeze_in_between()
+        assert time.monotonic() - began < 0.8
+    cable.thaw()
+    ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_a_long_transaction_goes_on_while_the_server_answers(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url))
+
+    def take(times: int) -> None:
+        with ledger.database.write() as tx:
+            for _ in range(times):
+                tx.one("SELECT pg_sleep(0.1)")
+
+    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.3):
+        take(5)
+        with (
+            patch.object(postgres, "_TRANSACTION_SECONDS", 0.35),
+            pytest.raises(LedgerUnavailable, match="did not answer in time"),
+        ):
+            take(10)
+    ledger.upkeep.heartbeat("worker")
+    ledger.close()
+
+
+def test_closing_a_frozen_database_takes_no_time(migrated_postgres_url: str, cable: Cable) -> None:
+    ledger = through(cable, migrated_postgres_url)
+    ledger.reading.ping()
+    cable.freeze()
+    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.3), pytest.raises(LedgerUnavailable):
+        ledger.reading.ping()  # the pool tries to connect anew, in vain
+    began = time.monotonic()
+    ledger.close()
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_look_costs_one_question(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url))
+    ledger.reading.ping()
+    here, asked = threading.current_thread(), list[str]()
+    execute = psycopg.Connection.execute
+
+    def listen(self: psycopg.Connection[Any], query: str, *rest: Any) -> Any:
+        if threading.current_thread() is here:  # and not the pool, which makes another connection
+            asked.append(query)
+        return execute(self, query, *rest)
+
+    with patch.object(psycopg.Connection, "execute", listen):
+        ledger.reading.ping()
+    assert asked == ["SELECT 1 AS one"]
+    ledger.close()
 
 
 def test_a_read_only_server_is_unavailable(migrated_postgres_url: str) -> None:

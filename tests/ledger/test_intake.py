@@ -61,6 +61,7 @@ def test_a_lead_that_cannot_be_decided_is_parked_at_once(world: World) -> None:
     receipt = receive(world, NewEvent("sha256:0", parked=(Reason.BAD_BODY, "The body is no JSON.")))
     assert receipt.parked == receipt.created
     assert (world.state(receipt.created[0]), world.reason(receipt.created[0])) == ("parked", "bad_body")
+    assert world.ledger.upkeep.due_writebacks() == list(receipt.parked)  # every result is told
 
 
 def test_the_same_event_twice_in_one_delivery_is_one_lead(world: World) -> None:
@@ -84,3 +85,22 @@ def test_many_deliveries_of_one_event_at_once_make_one_lead(world: World) -> Non
     assert len(receipts) == 8
     assert sum(len(receipt.created) for receipt in receipts) == 1
     assert sum(receipt.state is DeliveryState.DUPLICATE for receipt in receipts) == 7
+
+
+def test_deliveries_of_the_same_events_in_another_order_do_not_wait_for_each_other(world: World) -> None:
+    keys = [f"id:{n:03}" for n in range(100)]
+    receipts: list[Receipt] = []
+    start = threading.Barrier(4)
+
+    def deliver(order: list[str]) -> None:
+        start.wait()
+        receipts.append(receive(world, *(NewEvent(key, item=n) for n, key in enumerate(order))))
+
+    orders = [keys, keys[::-1], keys[50:] + keys[:50], keys[::-1]]
+    threads = [threading.Thread(target=deliver, args=(order,)) for order in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(receipts) == 4
+    assert sum(len(receipt.created) for receipt in receipts) == 100

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +51,43 @@ def test_a_library_that_complains_is_named_without_its_words(lines: io.StringIO)
     logging.getLogger("some.library").warning("https://x.example/?token=canary-secret")
     assert "event=library.complained library=some.library" in lines.getvalue()
     assert "canary-secret" not in lines.getvalue()
+
+
+def test_a_library_that_complains_without_end_fills_no_disk(lines: io.StringIO):
+    for _ in range(1000):
+        logging.getLogger("some.library").warning("again")
+    assert lines.getvalue().count("library.complained") == 1
+
+
+def test_a_reader_that_stalls_holds_up_nothing_and_is_told_what_it_missed():
+    program = """
+import time
+from integration.log import flush_log, get_log, set_up_logging
+set_up_logging("info")
+began = time.monotonic()
+for n in range(15_000):
+    get_log().info("call.placed", lead=n, detail="x" * 60)
+took = time.monotonic() - began
+open(0, "rb").read(1)
+flush_log(20)
+get_log().info("last.line", took_seconds=round(took, 1))
+flush_log(20)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        time.sleep(0.1)  # nobody reads: the pipe holds 64 KB of 2 MB
+        process.stdin.write(b"x")
+        process.stdin.close()
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+        assert process.wait(30) == 0
+    lines = told.splitlines()
+    assert "event=last.line" in lines[-1]
+    assert all("event=" in line for line in lines)
+    kept = sum("event=call.placed" in line for line in lines)
+    dropped = sum(int(line.rpartition("=")[2]) for line in lines if "event=log.dropped" in line)
+    assert kept >= 10_000
+    assert kept + dropped == 15_000
 
 
 class _GoneReader(io.StringIO):

@@ -1,0 +1,175 @@
+"""Telling the CRM: tried for days, parked when it will not take it, never a way to the dialer."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from integration.http import NotSent
+from integration.ledger import WritebackRow
+from integration.model import LeadId, LeadState, Next, Outcome, OutcomeKind, Reason, WritebackState
+from tests.ledger.conftest import World
+from tests.pipeline.conftest import PLACED, RULES, Stage, not_placed
+
+
+def called(stage: Stage) -> LeadId:
+    lead_id = stage.lead()
+    assert stage.advance(lead_id) is LeadState.CALLED
+    return lead_id
+
+
+def row(stage: Stage, lead_id: LeadId) -> WritebackRow:
+    found = stage.story(lead_id).writeback
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "behaviour", ["status_500", "status_503", "status_429", "status_408", "reset_after", "garbage"]
+)
+def test_trouble_of_the_crm_is_tried_again(stage: Stage, world: World, behaviour: str) -> None:
+    lead_id = called(stage)
+    stage.crm.behave(behaviour, times=1)
+    stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).tries) == (WritebackState.PENDING, 1)
+    world.time_passes()
+    assert stage.told(lead_id)["call_id"] == "call-1"
+    assert (row(stage, lead_id).state, row(stage, lead_id).http_status) == (WritebackState.DONE, 200)
+    assert len(stage.dialer.calls) == 1
+
+
+def test_a_crm_that_asks_to_wait_is_given_that_time(stage: Stage, world: World) -> None:
+    lead_id = called(stage)
+    stage.crm.behave("status_429:77", times=1)
+    stage.pipeline.write_back(lead_id)
+    assert 75 < world.value("SELECT due_at - {now} FROM writeback") / 1000 <= 77
+
+
+def test_the_waits_between_tries_grow_to_an_hour(stage: Stage, world: World) -> None:
+    lead_id = called(stage)
+    stage.crm.behave("status_500")
+    for seconds in (1, 5, 15, 60, 300, 900, 3600, 3600):
+        world.time_passes()
+        stage.pipeline.write_back(lead_id)
+        assert seconds - 1 < world.value("SELECT due_at - {now} FROM writeback") / 1000 <= seconds
+
+
+def test_a_crm_that_is_away_for_three_days_is_a_persons_business(stage: Stage, world: World) -> None:
+    lead_id = called(stage)
+    stage.crm.behave("status_500")
+    world.sql("UPDATE writeback SET first_at = first_at - 3 * 86400000 - 1000")
+    stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "crm_unreachable")
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (400, "see `request:`"),
+        (401, "credentials"),
+        (403, "permission"),
+        (404, "no such record"),
+        (409, "see"),
+        (301, "see"),
+    ],
+)
+def test_a_refusal_of_the_crm_is_parked_with_advice(stage: Stage, status: int, advice: str) -> None:
+    lead_id = called(stage)
+    stage.crm.behave(f"status_{status}", times=1)
+    stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "crm_refused")
+    assert f"the CRM answered {status}: " in row(stage, lead_id).detail
+    assert advice in row(stage, lead_id).detail
+    assert stage.story(lead_id).lead.state is LeadState.CALLED
+
+
+def test_a_parked_write_back_goes_out_when_a_person_says_so(stage: Stage) -> None:
+    lead_id = called(stage)
+    stage.crm.behave("status_404", times=1)
+    stage.pipeline.write_back(lead_id)
+    stage.pipeline.write_back(lead_id)
+    assert stage.crm.write_backs(stage.story(lead_id).lead.record_id) != []
+    assert row(stage, lead_id).state is WritebackState.PARKED
+    stage.ledger.people.tell_crm_again(lead_id, by="ann")
+    assert stage.told(lead_id)["result"] == "called"
+    assert len(stage.dialer.calls) == 1
+
+
+@pytest.mark.parametrize("record_id", ["..", "."])
+def test_a_record_id_that_would_change_the_address_is_parked(stage: Stage, record_id: str) -> None:
+    lead_id = stage.lead(Id=record_id)
+    stage.advance(lead_id)
+    stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "bad_writeback")
+    assert stage.crm.requests() == []
+
+
+def test_an_address_that_cannot_be_used_is_parked(stage: Stage) -> None:
+    lead_id = called(stage)
+    with patch.object(stage.client, "request", side_effect=NotSent("bad_address", "crm.example.com")):
+        stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "bad_writeback")
+
+
+def test_results_that_the_rules_leave_out_are_not_told(stage: Stage) -> None:
+    stage.pipeline = stage.built(RULES.replace("    write_back:", "    write_back:\n      on: [called]"))
+    skipped = stage.lead(Email="qa@example.com")
+    stage.advance(skipped)
+    stage.pipeline.write_back(skipped)
+    assert stage.story(skipped).writeback is None
+    assert stage.crm.requests() == []
+    assert stage.told(called(stage))["result"] == "called"
+
+
+def test_a_source_without_a_write_back_tells_nobody(stage: Stage) -> None:
+    stage.pipeline = stage.built(RULES[: RULES.index("    write_back:")])
+    lead_id = called(stage)
+    stage.pipeline.write_back(lead_id)
+    assert (stage.story(lead_id).writeback, stage.crm.requests()) == (None, [])
+
+
+def test_the_newest_result_is_what_the_crm_ends_with(stage: Stage, world: World) -> None:
+    unclear = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, "Nobody knows.")
+    stage.dialer.script = [unclear, PLACED]
+    lead_id = stage.lead()
+    stage.advance(lead_id)
+    stage.crm.behave("status_500", times=1)
+    stage.pipeline.write_back(lead_id)
+    stage.ledger.people.ring_again(lead_id, by="ann")
+    world.time_passes()
+    stage.pipeline.write_back(lead_id)  # what was to be told is no longer so
+    assert len(stage.crm.requests()) == 1
+    stage.advance(lead_id)
+    assert stage.told(lead_id) == {"call_id": "call-2", "result": "called", "why": None}
+    assert len(stage.dialer.calls) == 2
+
+
+def test_an_error_of_our_own_is_tried_again_and_parked_in_the_end(stage: Stage, world: World) -> None:
+    lead_id = called(stage)
+    with patch("integration.pipeline.render_writeback", side_effect=ZeroDivisionError("secret")):
+        stage.pipeline.write_back(lead_id)
+        assert row(stage, lead_id).state is WritebackState.PENDING
+        assert "secret" not in row(stage, lead_id).detail
+        world.time_passes()
+        world.sql("UPDATE writeback SET first_at = first_at - 4 * 86400000")
+        stage.pipeline.write_back(lead_id)
+    assert row(stage, lead_id).state is WritebackState.PARKED
+
+
+def test_a_write_back_is_tried_by_one_worker_at_a_time(stage: Stage) -> None:
+    lead_id = called(stage)
+    assert stage.ledger.writebacks.take(lead_id) is not None
+    stage.pipeline.write_back(lead_id)
+    assert stage.crm.requests() == []
+
+
+def test_a_crm_that_never_answers_does_not_touch_the_lead(stage: Stage) -> None:
+    stage.dialer.script = [not_placed(Reason.NUMBER_REFUSED, Next.BLOCK)]
+    lead_id = stage.lead()
+    stage.advance(lead_id)
+    stage.crm.behave("hang")
+    with patch("integration.pipeline.WRITEBACK_DEADLINE_SECONDS", 0.2):
+        stage.pipeline.write_back(lead_id)
+    assert "no answer from the CRM" in row(stage, lead_id).detail
+    assert stage.story(lead_id).lead.state is LeadState.BLOCKED
