@@ -12,6 +12,7 @@ from typing import Literal
 
 from integration.model import Reason, Tree
 from integration.payload.form_body import parse_form
+from integration.payload.items import ItemsPath, compile_items
 from integration.payload.json_body import decode, parse_json
 from integration.payload.paths import (
     Path,
@@ -21,21 +22,43 @@ from integration.payload.paths import (
     compile_path,
     is_nothing,
     paths_in,
+    steps_of,
+    walk,
 )
 from integration.payload.refusal import MAX_DEPTH, BodyRefusedError
+from integration.payload.writing import (
+    CONTENT_TYPES,
+    CannotWrite,
+    Steps,
+    WrittenForm,
+    form_of_body,
+    put,
+    write_body,
+)
 
 __all__ = [
+    "CONTENT_TYPES",
     "MAX_DEPTH",
     "BadBody",
+    "CannotWrite",
     "Form",
+    "ItemsPath",
     "Path",
     "PathMistake",
+    "Steps",
+    "WrittenForm",
     "as_text",
+    "compile_items",
     "compile_jmespath",
     "compile_path",
+    "form_of_body",
     "is_nothing",
     "parse_body",
     "paths_in",
+    "put",
+    "steps_of",
+    "walk",
+    "write_body",
 ]
 
 Form = Literal["json", "form", "xml", "auto"]

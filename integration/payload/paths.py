@@ -51,6 +51,11 @@ def compile_path(text: str) -> Path:
     return Path(source, "names", lambda tree: _follow(tree, steps))
 
 
+def steps_of(path: Path) -> tuple[str, ...] | None:
+    """The names that a path of names is joined from; None for a query, which names no single place."""
+    return tuple(_steps(path.text)) if path.language == "names" else None
+
+
 def _follow(tree: Tree, steps: tuple[str, ...]) -> Tree:
     here = tree
     for step in steps:

@@ -3,13 +3,16 @@
 Pure throughout: no clock, network, disk, log or Flask. The caller reads the file and the environment.
 """
 
-from integration.rules.decide import decide, read_event
+from integration.rules.decide import decide
+from integration.rules.events import Messages, item_of, read_event, read_events, read_message
 from integration.rules.explain import Explanation, explain
 from integration.rules.loader import load_rules
 from integration.rules.placeholders import WritebackFacts
 from integration.rules.shapes import (
     Answers,
     Event,
+    Handshake,
+    HandshakeKind,
     Ignored,
     Mistake,
     Rule,
@@ -18,6 +21,7 @@ from integration.rules.shapes import (
     RulesTest,
     Source,
     TestResult,
+    Unusable,
     WriteBack,
 )
 from integration.rules.testing import run_tests
@@ -28,7 +32,10 @@ __all__ = [
     "BadWriteback",
     "Event",
     "Explanation",
+    "Handshake",
+    "HandshakeKind",
     "Ignored",
+    "Messages",
     "Mistake",
     "RenderedRequest",
     "Rule",
@@ -37,12 +44,16 @@ __all__ = [
     "RulesTest",
     "Source",
     "TestResult",
+    "Unusable",
     "WriteBack",
     "WritebackFacts",
     "decide",
     "explain",
+    "item_of",
     "load_rules",
     "read_event",
+    "read_events",
+    "read_message",
     "render_writeback",
     "run_tests",
 ]

@@ -7,7 +7,6 @@ id, the country, the rules from the top, and the phone number only where a rule 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,9 +22,10 @@ from integration.rules.conditions import (
     usable_text,
     why_not,
 )
-from integration.rules.shapes import Event, FieldPaths, Ignored, Rule, Rules, Source
+from integration.rules.events import MAX_ID_CHARS, item_of
+from integration.rules.scope import look
+from integration.rules.shapes import FieldPaths, Rule, Rules, Source
 
-MAX_ID_CHARS = 500
 MAX_NUMBER = 10**100  # what a body can hold; a larger one is no number, and Python may refuse to write it out
 MAX_PHONE_VALUES = 20  # of one lead; more is no lead but a list
 
@@ -38,56 +38,41 @@ class Trace(Protocol):
     def rule(self, rule: Rule, failed: tuple[str, Check | None] | None, values: FieldValues) -> None: ...
 
 
-def read_event(source: Source, tree: Tree) -> Event | Ignored:
-    """Whether the message is for us, and the key that makes a repetition of it known. Never raises.
-
-    A message in which `only:` finds nothing because it is no object is not ignored: it goes on and
-    ends parked, where a person sees it.
-    """
-    if source.only is not None:
-        found = {name: path.find(tree) for name, path in source.only_paths.items()}
-        values = FieldValues(found, separators_of(None))
-        unreadable = not isinstance(tree, dict) and all(value is None for value in found.values())
-        if not unreadable and not holds(source.only, values):
-            return Ignored(f"`only:` wants {why_not(source.only, values)[0]}")
-    return Event(next((key for path in source.event_id if (key := _event_key(path.find(tree)))), None))
+def decide(rules: Rules, source_name: str, tree: Tree, item: int = 0) -> Decision:
+    """What the rules say of the lead in event number `item` of `tree`, the whole message. Never raises."""
+    return decide_traced(rules, source_name, tree, None, item)
 
 
-def _event_key(value: Tree) -> str | None:
-    text = usable_text(value)
-    if text is None:
-        return None
-    if len(text) > MAX_ID_CHARS:
-        text = "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"id:{text}"
-
-
-def decide(rules: Rules, source_name: str, tree: Tree) -> Decision:
-    """What the rules say of the lead in `tree`, the whole message. Never raises."""
-    return decide_traced(rules, source_name, tree, None)
-
-
-def decide_traced(rules: Rules, source_name: str, tree: Tree, trace: Trace | None) -> Decision:
+def decide_traced(rules: Rules, source_name: str, tree: Tree, trace: Trace | None, item: int = 0) -> Decision:
     """`decide`, watched."""
     source = rules.sources.get(source_name)
     if source is None:
         detail = f"the rules have no source {source_name!r} any more; put it back, or close this lead"
         return Decision(DecisionKind.PARK, Reason.SOURCE_GONE, detail)
-    record = tree if source.record is None else source.record.find(tree)
+    event = item_of(source, tree, item)
+    record = event if source.record is None else look(source.record, event, tree)
     if trace is not None:
         trace.record(isinstance(record, dict))
     if not isinstance(record, dict):
-        where = "the message is" if source.record is None else f"what stands at `{source.record.text}` is"
+        what = "the message" if source.items is None else f"entry {item + 1} of `{source.items.text}`"
+        where = f"{what} is" if source.record is None else f"what stands at `{source.record.text}` is"
         detail = f"{where} no record with fields; see `record:` of source {source.name}"
         return Decision(DecisionKind.PARK, Reason.NO_RECORD, detail)
-    return decide_record(rules, source, record, trace)
+    lead = _Lead(source, record, rules.phones, tree)
+    if source.needs_fetch and lead.record_id is not None:
+        detail = "this event holds no more than the record's id; this version cannot fetch the record from the CRM"
+        return lead.stop(Reason.NEEDS_FETCH, detail)
+    return _decided(rules, lead, trace)
 
 
-def decide_record(rules: Rules, source: Source, record: Tree, trace: Trace | None = None) -> Decision:
-    """The same for a record that has been found already, as the tests of a rules file give it."""
-    record_id = _record_id(source, record)
-    lead = _Lead(source, record, rules.phones, record_id)
-    if source.id and record_id is None:
+def decide_record(rules: Rules, source: Source, record: Tree) -> Decision:
+    """The same for a record that has been found, or fetched, already, as the tests of a rules file give it."""
+    return _decided(rules, _Lead(source, record, rules.phones), None)
+
+
+def _decided(rules: Rules, lead: _Lead, trace: Trace | None) -> Decision:
+    source = lead.source
+    if source.id and lead.record_id is None:
         paths = " or ".join(f"`{path.text}`" for path in source.id)
         return lead.stop(Reason.NO_RECORD_ID, f"the record has no usable id at {paths}")
     if not lead.country_is_readable:
@@ -105,11 +90,6 @@ def decide_record(rules: Rules, source: Source, record: Tree, trace: Trace | Non
     return lead.stop(Reason.NO_RULE, "no rule fits this lead; add one, or a last rule without `when:`")
 
 
-def _record_id(source: Source, record: Tree) -> str | None:
-    texts = (usable_text(path.find(record)) for path in source.id)
-    return next((text for text in texts if text is not None and len(text) <= MAX_ID_CHARS), None)
-
-
 @dataclass(slots=True)
 class _Lead:
     """A record as the rules see it."""
@@ -117,24 +97,30 @@ class _Lead:
     source: Source
     record: Tree
     policy: PhonePolicy
-    record_id: str | None
+    message: Tree = None
+    record_id: str | None = None
     fields: dict[str, Tree] = field(default_factory=dict)
     country_is_readable: bool = True
 
     def __post_init__(self) -> None:
+        ids = (usable_text(self._find(path)) for path in self.source.id)
+        self.record_id = next((text for text in ids if text is not None and len(text) <= MAX_ID_CHARS), None)
         for name, where in self.source.fields.items():
             if name == "country":
                 self._read_country(where)
             elif name != "phone":
-                value = _first(where.paths, self.record)
+                value = _first([self._find(path) for path in where.paths])
                 if value is not None:
                     self.fields[name] = value
         self.fields["source"] = self.source.name
 
+    def _find(self, path: Path) -> Tree:
+        return look(path, self.record, self.message)
+
     def _read_country(self, where: FieldPaths) -> None:
         """The first path whose value is a country. Values that are none stop the lead, if none is one."""
         for path in where.paths:
-            value = path.find(self.record)
+            value = self._find(path)
             if is_nothing(value):
                 continue
             country = read_country(value)
@@ -145,9 +131,9 @@ class _Lead:
             self.country_is_readable = False
 
     def find_number(self, trace: Trace | None) -> Phone | PhoneRefused:
-        found = [
-            (path, value) for path in self.source.fields["phone"].paths for value in _each(path.find(self.record))
-        ][:MAX_PHONE_VALUES]
+        found = [(path, value) for path in self.source.fields["phone"].paths for value in _each(self._find(path))][
+            :MAX_PHONE_VALUES
+        ]
         country = self.fields.get("country")
         country = country if isinstance(country, str) else None
         if trace is not None:
@@ -188,11 +174,10 @@ class _Lead:
         )
 
 
-def _first(paths: tuple[Path, ...], record: Tree) -> Tree:
+def _first(values: list[Tree]) -> Tree:
     """The first value that is something. An explicit `false` is kept when there is nothing better."""
     fallback: Tree = None
-    for path in paths:
-        value = path.find(record)
+    for value in values:
         if not is_nothing(value):
             return value
         if value is False:

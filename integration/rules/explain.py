@@ -58,10 +58,10 @@ class Explanation:
         return (*shown, f"so      {outcome(self.decision)}")
 
 
-def explain(rules: Rules, source_name: str, tree: Tree) -> Explanation:
-    """The decision on the message `tree`, with every number and every rule that was tried. Never raises."""
+def explain(rules: Rules, source_name: str, tree: Tree, item: int = 0) -> Explanation:
+    """The decision on event `item` of the message `tree`, with every number and rule that was tried. Never raises."""
     trace = _Remembering()
-    decision = decide_traced(rules, source_name, tree, trace)
+    decision = decide_traced(rules, source_name, tree, trace, item)
     return Explanation(decision, source_name, tuple(trace.numbers), tuple(trace.rules))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,7 @@ from integration.rules.conditions import (
     fold,
     implies,
 )
+from integration.rules.letters import as_meant, what_is_odd
 from integration.rules.reader import Reader, nearest
 from integration.rules.yaml_tree import Block, Items, Node, Scalar, shorten
 
@@ -28,6 +30,22 @@ COUNTRIES = frozenset({"country", "number_country"})
 SINGLE = COUNTRIES | {"source", "phone"}
 JOINS = ("any", "all", "not")
 _OPERATORS = tuple(op.value for op in Op if op is not Op.IS)
+# The word that is known here, what differs, and what people write instead who know another tool.
+_SAID_ELSEWHERE = (
+    ("at_least", "", "min minimum gte >= => ≥"),
+    ("at_least", ", which includes the number itself", "more_than greater_than larger_than over above gt >"),
+    ("at_most", "", "max maximum lte <= =< ≤"),
+    ("at_most", ", which includes the number itself", "less_than fewer_than smaller_than under below lt <"),
+    ("is_not", "", "!= <> ne neq not not_in not_equal"),
+    ("contains", "", "includes has like"),
+    ("starts_with", "", "begins_with prefix"),
+    ("ends_with", "", "suffix domain"),
+    ("exists", "", "is_there present is_set"),
+)
+_SYNONYMS = {word: (meant, remark) for meant, remark, words in _SAID_ELSEWHERE for word in words.split()}
+_PLAIN = frozenset({"is", "equals", "equal", "eq", "=", "==", "in", "one_of", "any_of", "is_in"})
+_NOT = re.compile(r"(?i)^(!=?|not |<>|-)\s*")
+_BETWEEN = re.compile(r"[,;/|]| (?:or|oder|and|und) | +")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,8 @@ def read_when(reader: Reader, node: Node, names: Names, what: str = "`when:`") -
     block = reader.block(node, what)
     if block is None:
         return None
-    parts = [part for key, value in block.entries for part in _read_entry(reader, key, value, names)]
+    known = (*names.fields, *BUILT_IN, *JOINS)
+    parts = [part for key, value in reader.entries(block, known) for part in _read_entry(reader, key, value, names)]
     return _joined(parts) if parts else None
 
 
@@ -78,7 +97,13 @@ def read_checks(reader: Reader, name: str, node: Node, read_word: WordReader) ->
     if not isinstance(node, Block):
         check = _words_check(reader, name, Op.IS, node, what=shown_name, read_word=read_word)
         return [] if check is None else [check]
-    questions = reader.keys(node, f"the condition on {shown_name}", _OPERATORS)
+    what = f"the condition on {shown_name}"
+    for key, _ in node.entries:
+        if key.text.casefold() in _PLAIN:
+            help_ = f"write the value itself, or a list of values: `{shorten(name)}: ...`"
+            reader.wrong(key, f"{what} has no key `{shorten(key.text)}`; {help_}")
+            return []
+    questions = reader.keys(node, what, _OPERATORS, _SYNONYMS)
     checks = []
     for word, value in (questions or {}).items():
         op = Op(word)
@@ -139,12 +164,24 @@ def country_word(reader: Reader, node: Node, what: str) -> str | None:
     text = plain_word(reader, node, what)
     if text is None:
         return None
-    country = read_country(text)
+    country = None if text.startswith("!") else read_country(text)  # which looks at letters only
     if country is None:
-        hint = country_names_hint(text)
-        help_ = f"did you mean `{hint}`?" if hint else "write a code like DE, or a name like Germany"
-        reader.wrong(node, f"`{shorten(text)}` is no country; {help_}")
+        reader.wrong(node, f"`{shorten(text)}` is no country; {_help_with_country(text)}")
     return country
+
+
+def _help_with_country(text: str) -> str:
+    listed = [word.strip() for word in _BETWEEN.split(text[:200].strip("()[] ")) if word.strip()]
+    if len(listed) > 1 and all(read_country(word) for word in listed):
+        return f"a list needs brackets: `[{shorten(', '.join(listed))}]`"
+    without = _NOT.sub("", text)
+    if without != text and read_country(without):
+        return f"in a condition `{{is_not: {without}}}` means any other"
+    odd, meant = what_is_odd(text), as_meant(text)
+    if odd is not None and read_country(meant):
+        return f"{odd}: did you mean `{meant}`?"
+    hint = country_names_hint(text)
+    return f"did you mean `{hint}`?" if hint else "write a code like DE, or a name like Germany"
 
 
 def _plain(number: Decimal) -> str:

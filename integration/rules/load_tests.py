@@ -21,6 +21,16 @@ PARK_REASONS = (
     Reason.BAD_COUNTRY,
     Reason.NO_RULE,
 )
+# What stops a lead before there is a record, or after its source was taken away: no test can come to it.
+PARKED_BEFORE_RECORD = (
+    Reason.EMPTY_BODY,
+    Reason.BAD_BODY,
+    Reason.NO_RECORD,
+    Reason.NEEDS_FETCH,
+    Reason.TOO_MANY_ITEMS,
+    Reason.SOURCE_GONE,
+    Reason.POISON,
+)
 BLOCK_REASONS = (
     Reason.COUNTRY_NOT_ALLOWED,
     Reason.EMERGENCY_NUMBER,
@@ -98,6 +108,9 @@ def _expectation(reader: Reader, node: Node, accounts: Sequence[str]) -> Expecta
             return Expectation(kind, account=_one_of(reader, found["call"], word, accounts, "account"), to=to)
         case DecisionKind.SKIP:
             return Expectation(kind, text=word)
+        case DecisionKind.PARK if word in PARKED_BEFORE_RECORD:
+            reader.wrong(found["park"], f"`{word}` is decided before there is a record, so no test can expect it")
+            return None
         case DecisionKind.PARK:
             reason = _one_of(reader, found["park"], word, PARK_REASONS, "reason to park")
         case DecisionKind.BLOCK:

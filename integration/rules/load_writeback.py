@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import quote, urlsplit
 
 from integration.model import LeadState
@@ -21,7 +21,7 @@ from integration.rules.placeholders import (
     Template,
     parse_template,
 )
-from integration.rules.reader import Expanded, Reader, literal, nearest
+from integration.rules.reader import Reader, literal, nearest
 from integration.rules.shapes import WriteBack
 from integration.rules.yaml_tree import Items, Node, Scalar, shorten
 
@@ -68,6 +68,12 @@ class _Reading:
             return None
         return WriteBack(method, address, headers, json, on, hosts, keys)
 
+    def _filled(self, node: Node | None, what: str, *, address: bool = False) -> Template | None:
+        """Text with placeholders and variables. The placeholders are read first: a secret may hold `{{`."""
+        raw = self._reader.raw(node, what)
+        template = () if node is None or raw is None else self._template(node, raw)
+        return self._reader.filled(node, template, address=address) if node is not None and template else None
+
     def _template(self, node: Node, text: str) -> Template:
         try:
             template = parse_template(text, self._fields)
@@ -82,21 +88,21 @@ class _Reading:
     # ---- the address ----------------------------------------------------------------------
 
     def _request(self, node: Node | None, hosts: frozenset[str]) -> tuple[str, Template]:
-        expanded = self._reader.secret(node, "`request:`", address=True)
-        if node is None or expanded is None:
+        filled = self._filled(node, "`request:`", address=True)
+        if node is None or filled is None:
             return "", ()
-        method, _, address = expanded.text.strip().partition(" ")
-        if method.upper() not in METHODS or not address.strip():
+        first = filled[0] if isinstance(filled[0], str) else ""
+        method, _, rest = first.lstrip().partition(" ")
+        template = _trimmed((rest, *filled[1:]))
+        if method.upper() not in METHODS or not template:
             self._reader.wrong(node, "`request:` wants POST, PUT or PATCH, a space and an address: `PATCH https://...`")
             return "", ()
-        template = self._template(node, address.strip())
-        if template:
-            wrong = _address_mistake(template, hosts)
-            if wrong is not None:
-                self._reader.wrong(node, wrong)
-            elif hosts and not host_is_open(template):
-                self._reader.warn(node.line, node.column, "`allow_hosts:` has no effect: the host is fixed here")
-            self._warn_plain_http(node, template)
+        wrong = _address_mistake(template, hosts)
+        if wrong is not None:
+            self._reader.wrong(node, wrong)
+        elif hosts and not host_is_open(template):
+            self._reader.warn(node.line, node.column, "`allow_hosts:` has no effect: the host is fixed here")
+        self._warn_plain_http(node, template)
         return method.upper(), tuple(
             quote(part, safe=_URL_SAFE) if isinstance(part, str) else part for part in template
         )
@@ -136,7 +142,7 @@ class _Reading:
             headers.append(("Authorization", (self._basic(found["basic"]),)))
         block = reader.block(found.get("headers"), "`headers:`")
         seen = {name.lower() for name, _ in headers}
-        for key, value in block.entries if block is not None else ():
+        for key, value in reader.entries(block, lists=False) if block is not None else ():
             lower = key.text.lower()
             if not _HEADER_NAME.fullmatch(key.text) or lower in _NOT_OURS:
                 reader.wrong(key, f"`{shorten(key.text)}` cannot be set as a header; take it out")
@@ -148,28 +154,27 @@ class _Reading:
         return tuple(headers)
 
     def _header_value(self, node: Node, what: str) -> Template:
-        expanded = self._one_line(node, what)
-        return () if expanded is None else self._template(node, expanded.text.strip())
+        filled = self._filled(node, what)
+        if filled is None or not self._fits_a_header(node, what, [part for part in filled if isinstance(part, str)]):
+            return ()
+        return _trimmed(filled)
 
     def _credential(self, node: Node | None, what: str) -> str:
-        expanded = self._one_line(node, what)
-        if node is None or expanded is None:
+        expanded = self._reader.secret(node, what)
+        if node is None or expanded is None or not self._fits_a_header(node, what, [expanded.text]):
             return ""
         if not expanded.from_variable:
             self._reader.warn_of_written_secret(node, what)
-        if "{{" in expanded.text:
+        if isinstance(node, Scalar) and "{{" in node.text:
             self._reader.wrong(node, f"{what} is a fixed secret; placeholders cannot stand in it")
         return expanded.text.strip()
 
-    def _one_line(self, node: Node | None, what: str) -> Expanded | None:
-        """A text for a header: printable ASCII."""
-        expanded = self._reader.secret(node, what)
-        if node is None or expanded is None:
-            return None
-        if not expanded.text.isascii() or not expanded.text.isprintable():
-            self._reader.wrong(node, f"{what} holds a character that no header can hold; use plain ASCII in one line")
-            return None
-        return expanded
+    def _fits_a_header(self, node: Node, what: str, texts: Iterable[str]) -> bool:
+        """Whether all is printable ASCII; a mistake is noted where it is not."""
+        if all(text.isascii() and text.isprintable() for text in texts):
+            return True
+        self._reader.wrong(node, f"{what} holds a character that no header can hold; use plain ASCII in one line")
+        return False
 
     def _basic(self, node: Node) -> str:
         found = self._reader.keys(node, "`basic:`", ("user", "password"))
@@ -208,7 +213,8 @@ class _Reading:
         if isinstance(node, Items):
             return JsonList(tuple(self._json(item) for item in node.nodes))
         if not isinstance(node, Scalar):
-            return JsonObject(tuple((self._json_key(key), self._json(value)) for key, value in node.entries))
+            entries = self._reader.entries(node, lists=False)
+            return JsonObject(tuple((self._json_key(key), self._json(value)) for key, value in entries))
         value = literal(node)
         if not isinstance(value, str):
             return JsonLiteral(value)
@@ -233,6 +239,16 @@ class _Reading:
             elif text is not None:
                 self._reader.wrong(item, f"`{shorten(text)}` is no result of a lead; {nearest(text, RESULTS)}")
         return frozenset(found)
+
+
+def _trimmed(template: Template) -> Template:
+    """The template without spaces around it, and without empty literals."""
+    parts = list(template)
+    if parts and isinstance(parts[0], str):
+        parts[0] = parts[0].lstrip()
+    if parts and isinstance(parts[-1], str):
+        parts[-1] = parts[-1].rstrip()
+    return tuple(part for part in parts if part != "")
 
 
 # ---- addresses --------------------------------------------------------------------------------

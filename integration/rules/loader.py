@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from integration.model import Account
 from integration.phone import PhonePolicy
+from integration.rules.doubts import Doubt, Kind, doubts_of, known_of, worth_telling
 from integration.rules.load_conditions import Names, contradiction, country_word, covers, read_when
 from integration.rules.load_sources import read_fields, read_source
 from integration.rules.load_tests import read_tests, unseen_paths
@@ -69,17 +70,25 @@ class _Loading:
     def __init__(self, reader: Reader, parts: dict[str, Node]) -> None:
         self._reader = reader
         self._parts = parts
+        self._uses_shared = False
+        self._conditions: list[Node] = []  # the `when:` of each rule that could be read
+        self._doubts: list[Doubt] = []
 
     def load(self, name: str, digest: str) -> Rules:
         accounts = self._accounts()
         phones = self._phones(accounts)
         shared = read_fields(self._reader, self._parts.get("fields"), "`fields:`")
         sources = self._sources(shared)
+        self._uses_shared = any(source.fields is shared for source in sources.values())
         field_names = tuple(dict.fromkeys([*(shared or {}), *(field for s in sources.values() for field in s.fields)]))
         source_names = self._keys("sources")  # also those with mistakes, which are told already
         rules = self._rules(accounts, Names(field_names, source_names))
         tests = read_tests(self._reader, self._parts.get("tests"), tuple(accounts), source_names)
         self._warn(rules, sources, tests)
+        known = known_of(sources, tests, self._conditions)
+        for doubt in self._doubts:
+            if worth_telling(doubt, known) and not (doubt.kind is Kind.COUNTRY and doubt.word in phones.may_call):
+                self._reader.warn(doubt.line, doubt.column, doubt.message)
         return Rules(
             name,
             digest,
@@ -108,6 +117,12 @@ class _Loading:
         reader, what = self._reader, f"account `{shorten(key.text)}`"
         if not _NAME.fullmatch(key.text):
             reader.wrong(key, f"{what} needs a name of letters, digits, `-` and `_`; rename it")
+        if isinstance(node, Scalar) and node.text.strip():
+            text = node.text.strip()
+            finder = "number" if _E164.fullmatch(text) else "name" if " " in text else "id"
+            help_ = f"write `{{{finder}: {shorten(text)}}}`"
+            reader.wrong(node, f"{what} wants lines of `key: value`, not a text; {help_}")
+            return Account(key.text)
         found = reader.keys(node, what, (*FINDERS, "caller_id"))
         if found is None:
             return Account(key.text)
@@ -211,6 +226,9 @@ class _Loading:
             reader.wrong(node, f"this rule {what}" + ("" if "call" in found else "; add one of them"))
         if name is None or len(reader.mistakes) > before:
             return None
+        if "when" in found:
+            self._conditions.append(found["when"])
+            self._doubts += [one for one in doubts_of(found["when"]) if one.kind is not Kind.COUNTRY or account]
         return Rule(name.strip(), node.line, when, account, None if skip is None else skip.strip())
 
     def _called(self, node: Node | None, accounts: Mapping[str, Account]) -> Account | None:
@@ -245,5 +263,9 @@ class _Loading:
         for key, _ in block.entries if isinstance(block, Block) else ():
             if key.text not in used:
                 self._reader.warn(key.line, key.column, f"no rule calls account `{key.text}`; is one missing?")
+        shared = self._parts.get("fields")
+        if isinstance(shared, Block) and sources and not self._uses_shared:
+            message = "no source uses these fields: each has its own, or those of its preset; move them into the source"
+            self._reader.warn(shared.line, shared.column, message)
         for line, column, message in unseen_paths(sources, tests):
             self._reader.warn(line, column, message)

@@ -7,7 +7,7 @@ value is only ever data. Escaping belongs to the place it is filled into, see `w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,15 +18,17 @@ from integration.rules.yaml_words import as_clause
 
 LEAD_NAMES = ("id", "result", "reason")
 CALL_NAMES = ("id", "status", "account")
+WRITEBACK_TREES = ("event", "message")
+KEY_TREES = ("item", "message")
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """`lead`, `call` or `event`, and the name or path after the dot."""
+    """`lead`, `call`, `event`, `item` or `message`, and the name or path after the dot."""
 
     room: str
     name: str
-    path: Path | None = None  # for `event`
+    path: Path | None = None  # for all but `lead` and `call`
 
     def __str__(self) -> str:
         return f"{{{{ {self.room}.{self.name} }}}}"
@@ -73,9 +75,10 @@ class WritebackFacts:
     call_status: str | None
     account: str | None
     fields: Mapping[str, Tree]  # those of the decision
-    event: Tree  # the whole message
+    event: Tree  # the lead's own event; the whole message where a message is one event
     message_id: str | None = None  # the same for each try of one write-back
     now: datetime | None = None  # aware; the moment of sending
+    message: Tree = None  # the message around the event; None: the event is the message
 
 
 class PlaceholderMistake(ValueError):
@@ -84,12 +87,21 @@ class PlaceholderMistake(ValueError):
 
 def parse_template(text: str, fields: Collection[str] | None) -> Template:
     """`text` in its parts. `fields` are the names that `lead.` may have; None: any. Raises PlaceholderMistake."""
+    return _parts(text, lambda name: _placeholder(name, fields), "lead.id")
+
+
+def parse_key(text: str) -> Template:
+    """The template of an event's own key, made of `item.PATH` and `message.PATH`. Raises PlaceholderMistake."""
+    return _parts(text, _key_placeholder, "item.id")
+
+
+def _parts(text: str, read: Callable[[str], Placeholder], example: str) -> Template:
     parts: list[str | Placeholder] = []
     rest = text
     while True:
         before, opened, after = rest.partition("{{")
         if "}}" in before:
-            raise PlaceholderMistake("`}}` stands here without `{{` before it; write `{{ lead.id }}`")
+            raise PlaceholderMistake(f"`}}}}` stands here without `{{{{` before it; write `{{{{ {example} }}}}`")
         if before:
             parts.append(before)
         if not opened:
@@ -97,21 +109,38 @@ def parse_template(text: str, fields: Collection[str] | None) -> Template:
         inside, closed, rest = after.partition("}}")
         if not closed:
             raise PlaceholderMistake("`{{` is not closed; write `}}` after the name")
-        parts.append(_placeholder(inside.strip(), fields))
+        parts.append(read(inside.strip()))
+
+
+def _in_a_tree(name: str, rooms: Collection[str]) -> Placeholder | None:
+    """`event.PATH` and its like; None when `name` is none of `rooms`."""
+    room, _, rest = name.partition(".")
+    rest = rest.strip()
+    if room not in rooms or not rest:
+        return None
+    try:
+        return Placeholder(room, rest, compile_path(rest))
+    except PathMistake as error:
+        raise PlaceholderMistake(f"the path in `{{{{ {name} }}}}` cannot be read: {as_clause(str(error))}") from error
+
+
+def _key_placeholder(name: str) -> Placeholder:
+    found = _in_a_tree(name, KEY_TREES)
+    if found is None:
+        raise PlaceholderMistake(
+            f"nothing is called `{{{{ {name[:60]} }}}}` in `event_id:`; write item.PATH, or message.PATH"
+        )
+    return found
 
 
 def _placeholder(name: str, fields: Collection[str] | None) -> Placeholder:
-    room, _, rest = name.partition(".")
-    rest = rest.strip()
     if name == "lead.link":
         raise PlaceholderMistake("`{{ lead.link }}` is not available in this version; take it out")
-    if room == "event" and rest:
-        try:
-            return Placeholder("event", rest, compile_path(rest))
-        except PathMistake as error:
-            raise PlaceholderMistake(
-                f"the path in `{{{{ {name} }}}}` cannot be read: {as_clause(str(error))}"
-            ) from error
+    found = _in_a_tree(name, WRITEBACK_TREES)
+    if found is not None:
+        return found
+    room, _, rest = name.partition(".")
+    rest = rest.strip()
     known = {"lead": (*LEAD_NAMES, *(fields or ())), "call": CALL_NAMES}
     if fields is None and room == "lead" and rest:
         return Placeholder(room, rest)
@@ -130,6 +159,9 @@ def value_of(placeholder: Placeholder, facts: WritebackFacts) -> Tree:
     match placeholder.room, placeholder.name:
         case "event", _:
             return None if placeholder.path is None else placeholder.path.find(facts.event)
+        case "message", _:
+            around = facts.event if facts.message is None else facts.message
+            return None if placeholder.path is None else placeholder.path.find(around)
         case "call", "id":
             return facts.call_id
         case "call", "status":

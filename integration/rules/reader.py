@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from integration.model import Tree
-from integration.payload import Path, PathMistake, compile_jmespath, compile_path
+from integration.payload import Path, PathMistake, compile_jmespath
+from integration.rules.letters import QUOTES, as_meant, in_typographic_quotes, what_is_odd
+from integration.rules.placeholders import Placeholder, Template
+from integration.rules.scope import compile_scoped
 from integration.rules.shapes import Mistake
 from integration.rules.yaml_tree import Block, Items, Node, Scalar, shorten
-from integration.rules.yaml_words import as_clause
+from integration.rules.yaml_words import SECRET_WORDS, as_clause
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,][0-9]{3})+([.,][0-9]+)?")
+# Keys whose value is one text, so that a comma in it wants quotes and never brackets.
+_ONE_TEXT = frozenset(
+    """name skip call id number caller_id read_as request record event_id items to source user expect preset
+    body taken trouble kind header""".split()  # noqa: SIM905
+)
+_DIGITS = re.compile(r"[+-]?[0-9]{1,3}")
 _BEFORE_ADDRESS = re.compile(r"\s*([A-Za-z]+\s+)?")  # nothing, or the method of a request
 MAX_NUMBER_CHARS = 40
 MAX_MESSAGE_CHARS = 600
@@ -74,19 +83,50 @@ class Reader:
             self.wrong(node, f"{what} wants lines of `key: value`, {_instead(node)}")
         return None
 
-    def keys(self, node: Node | None, what: str, known: Iterable[str]) -> dict[str, Node] | None:
-        """A mapping whose keys are among `known`; others are mistakes with the nearest known key."""
+    def entries(self, block: Block, known: Collection[str] = (), *, lists: bool = True) -> list[tuple[Scalar, Node]]:
+        """The entries without the `AT` and `CH` of `{country: DE, AT, CH}`, which are noted as a mistake.
+
+        A word without a colon that is among `known` is a key. Without `lists` a value can be no list, or must
+        not be shown.
+        """
+        kept: list[tuple[Scalar, Node]] = []
+        stray: dict[int, list[Scalar]] = {}
+        for key, value in block.entries:
+            bare = isinstance(value, Scalar) and value.bare and key.text not in known
+            if bare and kept and isinstance(kept[-1][1], Scalar) and not kept[-1][1].bare:
+                stray.setdefault(len(kept) - 1, []).append(key)
+            else:
+                kept.append((key, value))
+        for index, words in stray.items():
+            key, first = kept[index]
+            if isinstance(first, Scalar):
+                self.wrong(first, _cut_by_comma(key.text, [first, *words], lists=lists))
+        return kept
+
+    def keys(
+        self, node: Node | None, what: str, known: Iterable[str], synonyms: Mapping[str, tuple[str, str]] | None = None
+    ) -> dict[str, Node] | None:
+        """A mapping whose keys are among `known`; others are mistakes with the nearest known key.
+
+        `synonyms` has words that people write for one of `known` and that do not look like it, each with that
+        one and with a remark.
+        """
         block = self.block(node, what)
         if block is None:
             return None
-        names = tuple(known)
+        names, other = tuple(known), synonyms or {}
         found = {}
-        for key, value in block.entries:
+        for key, value in self.entries(block, names):
             if key.text in names:
                 found[key.text] = value
                 continue
-            self.wrong(key, f"{what} has no key `{shorten(key.text)}`; {nearest(key.text, names)}")
-            meant = near(key.text, names)
+            meant, remark = other.get(key.text.casefold(), (None, ""))
+            if meant is None:
+                meant, help_ = near(key.text, names), _help_with_key(key.text, names)
+            else:
+                example = f": {shorten(value.text, 20)}" if isinstance(value, Scalar) else ""
+                help_ = f"write `{meant}{example}`{remark}"
+            self.wrong(key, f"{what} has no key `{shorten(key.text)}`; {help_}")
             if meant is not None and block.get(meant) is None:
                 found[meant] = value  # read on as if it were right: no second complaint that it is missing
         return found
@@ -122,6 +162,8 @@ class Reader:
                 " write the value itself",
             )
             return None
+        if node.plain and in_typographic_quotes(raw):
+            self.warn(node.line, node.column, "typographic quotes belong to the value here; use straight ones")
         return raw
 
     def flag(self, node: Node, what: str) -> bool | None:
@@ -142,18 +184,32 @@ class Reader:
             return None
         return Decimal(text)
 
-    def secret(self, node: Node | None, what: str, *, address: bool = False) -> Expanded | None:
-        """A text with its `${NAME}` replaced. `address`: a variable at the start stands for an address.
+    def secret(self, node: Node | None, what: str) -> Expanded | None:
+        """A text with its `${NAME}` replaced. Mistakes name the variable and never show a value."""
+        raw = self.raw(node, what)
+        return None if raw is None or node is None else self._expanded(node, raw)
 
-        Mistakes name the variable and never show a value.
+    def filled(self, node: Node, template: Template, *, address: bool = False) -> Template | None:
+        """A template with the `${NAME}` in its literals replaced. A `{{` in a value stays what it is: text.
+
+        `address`: a variable at the start stands for an address. None when a variable cannot be used.
         """
-        raw = self._scalar(node, what)
-        if raw is None or node is None:
-            return None
+        parts: list[str | Placeholder] = []
+        good = True
+        for index, part in enumerate(template):
+            if not isinstance(part, str):
+                parts.append(part)
+                continue
+            expanded = self._expanded(node, part, address=address, first=index == 0)
+            good = good and expanded is not None
+            parts.append("" if expanded is None else expanded.text)
+        return tuple(parts) if good else None
+
+    def _expanded(self, node: Node, raw: str, *, address: bool = False, first: bool = True) -> Expanded | None:
         expanded: list[str] = []
         end, good, stood_in = 0, True, False
         for match in VARIABLE.finditer(raw):
-            at_start = address and _BEFORE_ADDRESS.fullmatch(raw[: match.start()]) is not None
+            at_start = address and first and _BEFORE_ADDRESS.fullmatch(raw[: match.start()]) is not None
             value, is_stand_in = self._variable(node, match.group(1), at_start)
             if value is not None and address and raw[match.end() :].startswith("/"):
                 value = value.rstrip("/")  # `https://crm.example.com/` and `/leads` must not make `//leads`
@@ -183,6 +239,16 @@ class Reader:
             return value, False
         return None, False
 
+    def raw(self, node: Node | None, what: str) -> str | None:
+        """A text that is not empty, with its `${NAME}` as they stand: for what may hold a secret or an address."""
+        raw = self._scalar(node, what)
+        if raw is None or not isinstance(node, Scalar) or not node.plain:
+            return raw
+        if raw[0] in QUOTES or raw[-1] in QUOTES:
+            self.wrong(node, f"{what} begins or ends with a typographic quote; use straight ones")
+            return None
+        return raw
+
     def _scalar(self, node: Node | None, what: str) -> str | None:
         if node is None:
             return None
@@ -190,29 +256,32 @@ class Reader:
             self.wrong(node, f"{what} wants a text, {_instead(node)}")
             return None
         if not node.text.strip():
-            self.wrong(node, f"{what} is empty; write a value or delete the line")
+            why = ", because `#` begins a comment; put the value in quotes" if node.cut else "; write a value"
+            self.wrong(node, f"{what} is empty{why} or delete the line")
             return None
         return node.text
 
-    def paths(self, node: Node, what: str) -> tuple[tuple[Path, ...], tuple[tuple[int, int], ...]]:
+    def paths(
+        self, node: Node, what: str, *, in_items: bool = False
+    ) -> tuple[tuple[Path, ...], tuple[tuple[int, int], ...]]:
         """One path, or a list of paths to try in order, with the place of each."""
         paths, places = [], []
         for item in self.one_or_more(node, what):
-            path = self.path(item, what)
+            path = self.path(item, what, in_items=in_items)
             if path is not None:
                 paths.append(path)
                 places.append((item.line, item.column))
         return tuple(paths), tuple(places)
 
-    def path(self, node: Node, what: str) -> Path | None:
-        """Names joined by dots, or `{jmespath: ...}`."""
+    def path(self, node: Node, what: str, *, in_items: bool = False) -> Path | None:
+        """Names joined by dots, or `{jmespath: ...}`. With `in_items` they may begin with `message.`."""
         try:
             if isinstance(node, Block):
                 found = self.keys(node, what, ("jmespath",))
                 text = self.text((found or {}).get("jmespath"), "`jmespath`")
                 return None if text is None else compile_jmespath(text)
             text = self.text(node, what)
-            return None if text is None else compile_path(text.strip())
+            return None if text is None else compile_scoped(text, in_items=in_items)
         except PathMistake as error:
             self.wrong(node, as_clause(str(error)))
             return None
@@ -220,7 +289,7 @@ class Reader:
     def data(self, node: Node) -> Tree:
         """Sample data: texts as typed; `true`, `false`, `null` and JSON's numbers without quotes are these."""
         if isinstance(node, Block):
-            return {key.text: self.data(value) for key, value in node.entries}
+            return {key.text: self.data(value) for key, value in self.entries(node, lists=False)}
         if isinstance(node, Items):
             return [self.data(item) for item in node.nodes]
         return literal(node)
@@ -242,19 +311,44 @@ def literal(node: Scalar) -> str | int | Decimal | bool | None:
 def near(name: str, known: Iterable[str]) -> str | None:
     """The one of `known` that a person who wrote `name` most likely meant."""
     by_case = {other.casefold(): other for other in reversed(tuple(known))}
-    found = difflib.get_close_matches(name[:60].casefold(), by_case, 1, 0.6)
-    return by_case[found[0]] if found else None
+    folded = name[:60].casefold()
+    meant = as_meant(name[:60]).casefold()
+    found = difflib.get_close_matches(folded, by_case, 1, 0.6)
+    return by_case.get(meant) or (by_case[found[0]] if found else None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean ...?` for the nearest of `known`, else all of them."""
     names = tuple(known)
     meant = near(name, names)
+    odd = what_is_odd(name)
     if meant is not None:
-        return f"did you mean `{meant}`?"
+        return f"did you mean `{meant}`?" if odd is None else f"{odd}: did you mean `{meant}`?"
     if not names:
         return "nothing is defined there yet"
     return "known here: " + ", ".join(f"`{other}`" for other in names[:20])
+
+
+def _help_with_key(key: str, known: Sequence[str]) -> str:
+    first, _, rest = key.strip().partition(" ")
+    if rest and first in known:
+        return f"a `:` is missing after `{first}`"
+    return nearest(key, known)
+
+
+def _cut_by_comma(key: str, words: Sequence[Scalar], *, lists: bool) -> str:
+    """The sentence for a value and the words behind its commas, which braces made keys without a value."""
+    if not lists or key in _ONE_TEXT or SECRET_WORDS.search(key):
+        return f"a comma ends the value of `{shorten(key)}` here; put the whole value in quotes"
+    texts = [word.text for word in words]
+    plain = all(word.plain and _DIGITS.fullmatch(word.text) for word in words)
+    if plain and all(len(text) == len("000") for text in texts[1:]):
+        return f"`{','.join(texts)[:MAX_NUMBER_CHARS]}` can be read in two ways; write it without separators"
+    if texts[0].startswith("(") and texts[-1].endswith(")"):
+        texts[0], texts[-1] = texts[0][1:], texts[-1][:-1]
+    quoted = [not word.plain or in_typographic_quotes(text) for text, word in zip(texts, words, strict=True)]
+    shown = ", ".join(f'"{text.strip(QUOTES)}"' if q else text for text, q in zip(texts, quoted, strict=True))
+    return f"a list needs brackets: `{shorten(key)}: [{shorten(shown)}]`; a text with a comma needs quotes"
 
 
 def _instead(node: Node, *, show: bool = False) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import ClassVar
 
 from integration.model import Account, Decision, DecisionKind, LeadState, Reason, Tree
-from integration.payload import Path
+from integration.payload import Form, ItemsPath, Path
 from integration.phone import PhonePolicy
 from integration.rules.conditions import Condition
 from integration.rules.placeholders import JsonTemplate, Template
@@ -78,15 +79,37 @@ class WriteBack:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The HTTP statuses that a CRM understands."""
+    """What a CRM understands as an answer."""
 
     taken: int = 200  # stored, ignored or a duplicate
     trouble: int = 503  # we could not store it: send it again
+    soap_ack: bool = False  # what was taken is answered with the acknowledgement that Salesforce wants
+
+
+class HandshakeKind(StrEnum):
+    """How a CRM asks, before its first message, whether the address is one that expects it."""
+
+    GET_CHALLENGE = "get_challenge"  # GET ?hub.mode=subscribe&hub.verify_token=...&hub.challenge=...
+    POST_CHALLENGE = "post_challenge"  # POST {"challenge": "..."}
+    ECHO_HEADER = "echo_header"  # a header that the answer must carry too
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The question that a source answers. It makes no lead and keeps nothing."""
+
+    kind: HandshakeKind
+    header: str = ""  # of ECHO_HEADER
+    token: bytes = field(default=b"", repr=False)  # of GET_CHALLENGE; empty: not known, nothing is answered
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One connection to a CRM: POST /hooks/<name>."""
+    """One connection to a CRM: POST /hooks/<name>.
+
+    With `items` a message holds several events. Each path then starts at the event, and a MessagePath
+    at the message; without, the message is the event.
+    """
 
     name: str
     line: int
@@ -95,10 +118,16 @@ class Source:
     only: Condition | None = None  # its field names are paths into the message
     only_paths: Mapping[str, Path] = field(default_factory=dict)
     event_id: tuple[Path, ...] = ()
-    record: Path | None = None  # None: the message itself is the record
+    record: Path | None = None  # None: the event itself is the record
     id: tuple[Path, ...] = ()
     write_back: WriteBack | None = None
     answers: Answers = Answers()
+    items: ItemsPath | None = None
+    event_key: Template = ()  # in place of `event_id`: the parts of a key that no single path holds
+    body: Form = "auto"
+    handshake: Handshake | None = None
+    needs_fetch: bool = False  # the event holds no more than the record's id
+    preset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +168,22 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event for us. `key` is `id:<text>`, or None when the message has no usable id of its own."""
+    """An event for us.
+
+    `key` is `id:<text>`, or `sha256:<hex>` of an item without an id of its own. None: the message is the
+    event, has no usable id, and is known again by its body. `item` counts from 0 in the message.
+    """
 
     key: str | None
+    item: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An authentic message that cannot be taken apart: a person must look. `detail` holds no content."""
+
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)

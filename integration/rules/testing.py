@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from integration.model import Decision, DecisionKind
+from integration.model import Decision, DecisionKind, Tree
+from integration.payload import paths_in
 from integration.rules.conditions import fold
 from integration.rules.decide import decide_record
-from integration.rules.shapes import Expectation, Rules, RulesTest, TestResult
+from integration.rules.shapes import Expectation, Rules, RulesTest, Source, TestResult
 
 
 def run_tests(rules: Rules) -> tuple[TestResult, ...]:
@@ -19,7 +20,16 @@ def _run(rules: Rules, test: RulesTest) -> TestResult:
     message = ""
     if not passed:
         message = f"expected {_wanted(test.expect)}; got {_got(decision)}, {_decided_by(decision)}"
+        if not _is_known(rules.sources[test.source], test.record):
+            message += "; nothing that `fields:` names is in this record: write it as your CRM sends it now"
     return TestResult(test.name, test.line, passed, message, decision)
+
+
+def _is_known(source: Source, record: Tree) -> bool:
+    """Whether the record has anything that `fields:` names. Often `fields:` was adapted and the tests were not."""
+    there = set(paths_in(record))
+    paths = [path for where in source.fields.values() for path in where.paths]
+    return any(path.text in there or path.find(record) is not None for path in paths)
 
 
 def _meets(decision: Decision, expect: Expectation) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import yaml
 
-from integration.rules.yaml_words import Place, syntax_mistake
+from integration.rules.letters import hidden_space
+from integration.rules.yaml_lines import Place, conflict, key_before_brace
+from integration.rules.yaml_words import syntax_mistake
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -30,6 +32,8 @@ class Scalar:
     plain: bool
     line: int
     column: int
+    bare: bool = False  # the missing value of a word in braces that has no colon: `AT` in `{country: DE, AT}`
+    cut: bool = False  # a missing value, and a comment in its place: `name: #1 leads`
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,10 @@ def read_yaml(raw: bytes) -> tuple[Node | None, list[tuple[Place, str]]]:
     text, mistakes = _decode(raw)
     if text is None:
         return None, mistakes
-    builder = _Builder()
+    conflicts = conflict(text.splitlines())
+    if conflicts:
+        return None, conflicts
+    builder = _Builder(text)
     try:
         builder.read(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
@@ -105,14 +112,17 @@ class _Open:
     nodes: list[Node]
     keys: dict[str, int]  # the line of each key seen
     entries: list[tuple[Scalar, Node]]
+    in_braces: bool = False
     key: Scalar | None = None
+    key_end: int = 0  # the index of the character behind the key
     awaits_value: bool = False
 
 
 class _Builder:
     """Turns parser events into nodes with a stack of its own, so that no depth can overflow Python's."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.root: Node | None = None
         self.mistakes: list[tuple[Place, str]] = []
         self._stack: list[_Open] = []
@@ -139,10 +149,10 @@ class _Builder:
                 self._add(Scalar(event.anchor or "", True, *place))
             case yaml.ScalarEvent():
                 self._check_marks(event, place)
-                self._add(Scalar(event.value, not event.style, *place))
+                self._add(self._scalar(event, place), event)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 self._check_marks(event, place)
-                self._open(isinstance(event, yaml.MappingStartEvent), place)
+                self._open(isinstance(event, yaml.MappingStartEvent), place, in_braces=bool(event.flow_style))
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._close()
 
@@ -152,20 +162,37 @@ class _Builder:
     def _check_marks(self, event: yaml.NodeEvent, place: Place) -> None:
         if event.anchor is not None:
             self._wrong(place, f"`&{event.anchor}` is a YAML anchor, which is not used here; delete it")
-        if getattr(event, "tag", None) is not None:
-            self._wrong(place, "a word with `!` before it is a YAML tag; put the text in quotes or delete the tag")
+        tag = getattr(event, "tag", None)
+        if tag is None:
+            return
+        message = "a word with `!` before it is a YAML tag; put the text in quotes or delete the tag"
+        meant = _negated(event)
+        if meant:
+            message += f"; a condition that it is not this is `{{is_not: {shorten(meant)}}}`"
+        self._wrong(place, message)
 
-    def _open(self, is_block: bool, place: Place) -> None:
+    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar:
+        if event.value or event.style:
+            return Scalar(event.value, not event.style, *place)
+        if event.tag is not None:
+            return Scalar(_negated(event), True, *place)  # told already; the next reader need not find it empty
+        at = 0 if event.start_mark is None else event.start_mark.index
+        top = self._stack[-1] if self._stack else None
+        bare = top is not None and top.in_braces and top.awaits_value and ":" not in self._text[top.key_end : at]
+        rest = self._text[at : at + 200].lstrip(" ")
+        return Scalar("", True, *place, bare=bare, cut=rest.startswith("#"))
+
+    def _open(self, is_block: bool, place: Place, *, in_braces: bool) -> None:
         if len(self._stack) >= MAX_DEPTH:
             self._wrong(place, f"this is nested more than {MAX_DEPTH} levels deep; make it flatter")
             raise _StopError
-        self._stack.append(_Open(is_block, place, [], {}, []))
+        self._stack.append(_Open(is_block, place, [], {}, [], in_braces))
 
     def _close(self) -> None:
         done = self._stack.pop()
         self._add(Block(tuple(done.entries), *done.place) if done.is_block else Items(tuple(done.nodes), *done.place))
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: Node, event: yaml.Event | None = None) -> None:
         if not self._stack:
             self.root = node
             return
@@ -174,17 +201,39 @@ class _Builder:
             top.nodes.append(node)
         elif not top.awaits_value:
             self._take_key(top, node)
+            top.key_end = 0 if event is None or event.end_mark is None else event.end_mark.index
         else:
-            if top.key is not None and not self._lacks_space(top.key, node):
-                top.entries.append((top.key, node))
+            if top.key is not None:
+                key, value = self._apart(top.key, node)
+                if self._is_first(top, key, value):
+                    top.entries.append((key, value))
             top.key, top.awaits_value = None, False
 
-    def _lacks_space(self, key: Scalar, value: Node) -> bool:
-        """`{country:DE}` is a key `country:DE` without a value."""
+    def _is_first(self, top: _Open, key: Scalar, value: Node) -> bool:
+        """Notes a key that was there before. The `000` of `{at_least: 1,000, at_most: 2,000}` is none."""
+        if isinstance(value, Scalar) and value.bare:
+            return True
+        if key.text not in top.keys:
+            top.keys[key.text] = key.line
+            return True
+        first = top.keys[key.text]
+        self._wrong(
+            (key.line, key.column), f"`{shorten(key.text)}` is here twice, first in line {first}; keep one of them"
+        )
+        return False
+
+    def _apart(self, key: Scalar, value: Node) -> tuple[Scalar, Node]:
+        """`{country:DE}` is a key `country:DE` without a value; it is noted and read as it was meant."""
         if not (key.plain and ":" in key.text and isinstance(value, Scalar) and value.plain and not value.text):
-            return False
-        self._wrong((key.line, key.column), f"a space is missing after the `:` in `{shorten(key.text)}`; add it")
-        return True
+            return key, value
+        hidden = hidden_space(key.text)
+        if hidden is not None:
+            message = f"{hidden[1]}, which is invisible, stands in `{shorten(key.text)}`; replace it by an ordinary one"
+        else:
+            message = f"a space is missing after the `:` in `{shorten(key.text)}`; add it"
+        self._wrong((key.line, key.column), message)
+        name, _, rest = key.text.partition(":")
+        return Scalar(name, True, key.line, key.column), Scalar(rest.strip(), True, key.line, key.column)
 
     def _take_key(self, top: _Open, node: Node) -> None:
         top.awaits_value, top.key = True, None
@@ -194,15 +243,19 @@ class _Builder:
             self._wrong((node.line, node.column), "a list cannot be a key; put it in quotes if it is a name")
         elif node.text == "<<" and node.plain:
             self._wrong((node.line, node.column), "`<<` merges another block; write the keys out here")
-        elif node.text in top.keys:
-            first = top.keys[node.text]
-            self._wrong(
-                (node.line, node.column),
-                f"`{shorten(node.text)}` is here twice, first in line {first}; keep one of them",
-            )
+        elif node.plain and (lacking := key_before_brace(node.text)) is not None:
+            self._wrong((node.line, node.column), lacking)
+            raise _StopError
         else:
-            top.keys[node.text] = node.line
             top.key = node
+
+
+def _negated(event: yaml.NodeEvent) -> str:
+    """`DE` for `!DE` and `!=DE`; empty for a tag like `!!str` or one before a list."""
+    tag = str(getattr(event, "tag", "") or "")
+    if not isinstance(event, yaml.ScalarEvent) or tag.startswith(("tag:", "!!")):
+        return ""
+    return tag.lstrip("!=") + event.value
 
 
 def shorten(text: str, limit: int = 60) -> str:

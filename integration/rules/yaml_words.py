@@ -10,10 +10,14 @@ import re
 
 import yaml
 
-Place = tuple[int, int]  # line and column, both from 1
+from integration.rules.yaml_lines import Place, line_mistake
 
 # The text of a line that may hold a secret is never shown.
-_SECRET_WORDS = re.compile("secret|password|bearer|token|sign|key", re.IGNORECASE)
+SECRET_WORDS = re.compile("secret|password|bearer|token|sign|key", re.IGNORECASE)
+# Keys whose value is a block of keys, never a text.
+_BLOCKS = frozenset(
+    "when not record expect verify only fields phones answers handshake write_back json headers basic".split()  # noqa: SIM905
+)
 # Where a value begins on a line: after `key: `, `- `, `, ` or an opening bracket.
 _VALUE_START = re.compile(r"(?:(?<=: )|(?<=, )|(?<=[\[{])|(?<=- )|^)[ ]*")
 
@@ -37,7 +41,8 @@ def syntax_mistake(error: yaml.YAMLError, text: str) -> tuple[Place, str]:
     problem = str(getattr(error, "problem", "") or "")
     context = getattr(error, "context_mark", None)
     opened = (context.line + 1, context.column + 1) if context is not None else place
-    return _by_character(place, line) or _by_problem(problem, place, line, opened, lines)
+    told = line_mistake(lines, place, opened) or _by_character(place, line)
+    return told or _by_problem(problem, place, line, opened, lines)
 
 
 def _by_character(place: Place, line: str) -> tuple[Place, str] | None:
@@ -61,13 +66,15 @@ def _by_problem(problem: str, place: Place, line: str, opened: Place, lines: lis
     if "mapping values are not allowed" in problem:
         return _stray_colon(place, line, lines)
     if "unexpected ':'" in problem or "could not find expected ':'" in problem:
-        return place, "a space is missing after the `:`, or this line has no `:`; write `key: value`"
+        return opened, "a space is missing after the `:`, or this line has no `:`; write `key: value`"
     if "',' or" in problem:
         return _in_brackets("]" if "']'" in problem else "}", place, line, opened, lines)
     if "end of stream" in problem:
         return opened, "the quotes that open here are never closed; add the closing quote"
     if "escape character" in problem:
         return place, "a backslash inside double quotes means something else; use single quotes around this value"
+    if "alphabetic or numeric character" in problem:
+        return (place[0], place[1] - 1), 'a value cannot begin with `*` or `&`; put it in quotes: `"*"`'
     if "sequence entries are not allowed" in problem:
         return place, "`- ` begins a list entry and must stand on a line of its own; or put the value in quotes"
     if "expected key" in problem or "'-' indicator" in problem:
@@ -84,7 +91,11 @@ def _in_brackets(closing: str, place: Place, line: str, opened: Place, lines: li
     if line[place[1] - 1 : place[1]] == ":":
         start = _value_start(line, place[1] - 1)
         return (place[0], start + 1), _quote_it("`: ` inside this value needs quotes", _whole(line, start), line)
-    return place, (
+    return _quote_within(place, line) or (place, _not_closed(opening, closing, opened))
+
+
+def _not_closed(opening: str, closing: str, opened: Place) -> str:
+    return (
         f"the `{opening}` of column {opened[1]} is not closed before this; write `{closing}`,"
         " or the comma that is missing, or put the whole value in quotes"
     )
@@ -93,6 +104,10 @@ def _in_brackets(closing: str, place: Place, line: str, opened: Place, lines: li
 def _stray_colon(place: Place, line: str, lines: list[str]) -> tuple[Place, str]:
     first = re.search(r":(?:\s|$)", line)
     if first is not None and first.start() < place[1] - 1:
+        block = re.match(r"\s*(?:- +)?([\w-]+):\s+([\w.-]+):\s", line)
+        if block is not None and block.group(1) in _BLOCKS:
+            key, inner = block.groups()
+            return (place[0], block.start(2) + 1), f"what stands under `{key}:` needs braces: `{key}: {{{inner}: ...}}`"
         start = _value_start(line, place[1] - 1, first=first.end())
         return (place[0], start + 1), _quote_it("`: ` inside this value needs quotes", _whole(line, start), line)
     above = lines[place[0] - 2] if place[0] >= 2 else ""
@@ -104,11 +119,31 @@ def _stray_colon(place: Place, line: str, lines: list[str]) -> tuple[Place, str]
 def _misplaced(place: Place, line: str) -> tuple[Place, str]:
     before = line[: place[1] - 1].rstrip()
     if before and before[-1] in "\"'":
-        return place, "there is text after the closing quote; put the whole value in quotes"
+        whole = (place, "there is text after the closing quote; put the whole value in quotes")
+        return _quote_within(place, line) or whole
     return place, (
         "this line does not line up with the lines it belongs to;"
         " give it the same number of spaces at its start as its neighbours"
     )
+
+
+def _quote_within(place: Place, line: str) -> tuple[Place, str] | None:
+    """`'Kim's own leads'`: the same quotes within a text as around it."""
+    before = line[: place[1] - 1].rstrip()
+    quote = before[-1:]
+    rest = line[place[1] - 1 :].lstrip()
+    if quote not in ("'", '"') or quote not in rest or rest.startswith(quote):
+        return None
+    start = line[: len(before) - 1].rfind(quote)
+    if start < 0 or (start > 0 and line[start - 1] not in " [{"):
+        return None
+    other, name = ('"', "double") if quote == "'" else ("'", "single")
+    place = (place[0], start + 1)
+    what = f"the `{quote}` inside this value ends it; use {name} quotes outside"
+    value = line[start + 1 : line.rfind(quote)]
+    if SECRET_WORDS.search(line) or other in value or len(value) > 60:
+        return place, what
+    return place, f"{what}: {other}{value}{other}"
 
 
 def _value_start(line: str, column: int, first: int = 0) -> int:
@@ -139,7 +174,7 @@ def _whole(line: str, start: int) -> str:
 
 
 def _quote_it(what: str, value: str, line: str) -> str:
-    if _SECRET_WORDS.search(line) and "${" not in value:
+    if SECRET_WORDS.search(line) and "${" not in value:
         return f'{what}; write it as "..."'
     shown = value if len(value) <= 60 else value[:57] + "..."
     quote = "'" if '"' in shown else '"'

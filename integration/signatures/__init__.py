@@ -8,7 +8,7 @@ Presets by a vendor's name are data of `integration.crms`; its `scheme_from(sett
 
 from integration.signatures.build import scheme_from
 from integration.signatures.check import sign, signed_query, verify
-from integration.signatures.doctor import Diagnosis, Suspect, diagnose
+from integration.signatures.doctor import Diagnosis, Suspect, diagnose, likely_cause
 from integration.signatures.scheme import Kind, Scheme
 from integration.signatures.words import Cause, Refused, SchemeMistake, SignedRequest, Verified
 
@@ -23,6 +23,7 @@ __all__ = [
     "Suspect",
     "Verified",
     "diagnose",
+    "likely_cause",
     "scheme_from",
     "sign",
     "signed_query",

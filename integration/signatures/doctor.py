@@ -21,6 +21,11 @@ from integration.signatures.scheme import Credential, Kind, Method, Scheme, Sign
 from integration.signatures.wire import Encoding
 from integration.signatures.words import Cause, Refused, SignedRequest, Verified
 
+MAX_TRIED_HEADERS = 100
+MAX_LOGGED_BODY = 32 * 1024
+MAX_LOGGED_HEADERS = 50
+_LOOK = "`ringback doctor signature` tells more of a captured request."
+
 
 class Suspect(StrEnum):
     """The likely reason of a refusal."""
@@ -76,6 +81,24 @@ def diagnose(scheme: Scheme, request: SignedRequest, now: datetime, retired: Seq
         if _fits(trial, now):
             return Diagnosis(trial.suspect, trial.message, is_proved=True)
     return _unproved(scheme, request, verdict)
+
+
+def likely_cause(scheme: Scheme, request: SignedRequest, now: datetime) -> Diagnosis:
+    """`diagnose` for a line in the log of a running server: little work, and constant words alone.
+
+    A stranger's request must neither cost much nor write into the log, so a large body or many headers are not
+    tried at all, and no header is named. The caller limits how often. Never raises.
+    """
+    if len(request.body) > MAX_LOGGED_BODY or len(request.headers) > MAX_LOGGED_HEADERS:
+        return Diagnosis(Suspect.UNKNOWN, f"The request is too large to be looked into here. {_LOOK}", is_proved=False)
+    try:
+        found = diagnose(scheme, request, now)
+    except Exception:  # noqa: BLE001 - hostile bytes are read here: the answer to the sender must not change
+        return Diagnosis(Suspect.UNKNOWN, f"The request could not be looked into. {_LOOK}", is_proved=False)
+    if found.suspect is Suspect.WRONG_HEADER:
+        said = "The signature seems to stand in another header than the settings say."
+        return Diagnosis(found.suspect, f"{said} {_LOOK}", found.is_proved)
+    return found
 
 
 def _fits(trial: _Trial, now: datetime) -> bool:
@@ -248,7 +271,7 @@ def _headers(scheme: Scheme, request: SignedRequest) -> Iterator[_Trial]:
         wanted = method.name
     if wanted is None:
         return
-    for name, value in request.headers:
+    for name, value in request.headers[:MAX_TRIED_HEADERS]:
         if name.lower() == wanted.lower():
             continue
         others = [pair for pair in request.headers if pair[0].lower() != wanted.lower()]

@@ -1,24 +1,37 @@
-"""GET /healthz: the process lives. GET /readyz: it can do its work. Neither tells a stranger more than a word."""
+"""GET /healthz: the process lives. GET /readyz: it can do its work. Neither tells a stranger more than a word.
+
+Ready means that a webhook could be kept now: the database answers, is migrated, and has taken a small write. A
+disk that is full or has become read-only still reads, so only a write that is committed shows it.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
+
 from flask import Blueprint, Response, jsonify
 
-from integration.ledger import LedgerUnavailable
+from integration.ledger import Ledger, LedgerUnavailable
 from integration.web.app import WebServices
+
+ALIVE = b'{"status":"alive"}\n'
+WRITE_EVERY_SECONDS = 2.0
+_WRITER = "readyz"  # it beats as a worker does; no lead is ever held in this name
 
 
 def blueprint(services: WebServices) -> Blueprint:
     """The health doors."""
     health = Blueprint("health", __name__)
+    readiness = _Readiness(services.ledger)
 
     @health.get("/healthz")
     def healthz() -> Response:
-        return jsonify(status="alive")
+        """The server answers this itself before it comes here; other servers and tests do not."""
+        return Response(ALIVE, content_type="application/json")
 
     @health.get("/readyz")
     def readyz() -> Response:
-        problem = _problem(services)
+        problem = readiness.problem()
         response = jsonify(status="ready" if problem is None else "not ready", problem=problem)
         if problem is not None:
             response.status_code = 503
@@ -28,10 +41,39 @@ def blueprint(services: WebServices) -> Blueprint:
     return health
 
 
-def _problem(services: WebServices) -> str | None:
+class _Readiness:
+    """Looks at the ledger for anybody who asks, but one look at a time, and a good one holds for 2 s.
+
+    So strangers who ask without end cost neither writes nor web threads.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._looking = threading.Lock()
+        self._ready_at: float | None = None
+        self._problem: str | None = "the database has not answered yet"
+
+    def problem(self) -> str | None:
+        """Why no webhook can be kept, None when one can. While somebody else looks, what was last seen."""
+        if not self._looking.acquire(blocking=False):
+            return self._problem
+        try:
+            if self._ready_at is None or time.monotonic() - self._ready_at >= WRITE_EVERY_SECONDS:
+                self._problem = _problem(self._ledger)
+                self._ready_at = time.monotonic() if self._problem is None else None
+            return self._problem
+        finally:
+            self._looking.release()
+
+
+def _problem(ledger: Ledger) -> str | None:
     try:
-        if not services.ledger.is_migrated():
+        if not ledger.is_migrated():
             return "the database is not migrated: run `ringback release`"
     except LedgerUnavailable:
         return "the database does not answer"
+    try:
+        ledger.upkeep.heartbeat(_WRITER)
+    except LedgerUnavailable:
+        return "the database takes no writes"
     return None

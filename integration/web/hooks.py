@@ -1,26 +1,28 @@
 """POST /hooks/<source>: read, verify, keep, answer. What is slow comes after the answer.
 
 The body is read by this module and not by the framework, whose own reading lets truncated bodies through.
-The signature covers exactly those bytes. A 2xx says that they are on disk.
+The signature covers exactly those bytes. A 2xx says that they are on disk. A GET is answered only where a
+CRM asks in this way whether the address is the right one.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flask import Blueprint, Request, Response, jsonify, request
+from flask import Blueprint, Request, Response, g, request
 
 from integration.ledger import NewEvent, Receipt
 from integration.ledger.intake import body_digest
 from integration.log import get_log
 from integration.model import DeliveryState
-from integration.payload import BadBody, parse_body
-from integration.rules import Ignored, Source, read_event
-from integration.signatures import Refused, SignedRequest, verify
+from integration.payload import BadBody
+from integration.rules import Ignored, Source, Unusable, read_events, read_message
+from integration.signatures import Refused, SignedRequest, likely_cause, verify
+from integration.web.answers import taken
 from integration.web.app import WebServices, refusal
+from integration.web.handshakes import answer_get, answer_post, echo
 
 BODY_LIMIT = 1024 * 1024
 _SOURCE_NAME_LIMIT = 100
@@ -31,27 +33,46 @@ def blueprint(services: WebServices) -> Blueprint:
     hooks = Blueprint("hooks", __name__)
     refused = _Seldom()
 
+    @hooks.get("/hooks/<source_name>", provide_automatic_options=False)
+    def ask(source_name: str) -> Response:
+        source = _source(services, source_name)
+        query = _target(request).partition("?")[2]
+        answer = answer_get(source.handshake, query) if source is not None and request.method == "GET" else None
+        return refusal(405) if answer is None else answer
+
     @hooks.post("/hooks/<source_name>", provide_automatic_options=False)
     def receive(source_name: str) -> Response:
         received_at_ms = time.time_ns() // 1_000_000
-        source = services.rules.sources.get(source_name) if len(source_name) <= _SOURCE_NAME_LIMIT else None
-        path, _, query = _target(request).partition("?")
-        if source is None or path != f"/hooks/{source_name}":  # one spelling only, also for what routes alike
+        source = _source(services, source_name)
+        if source is None:
             return refusal(404)
+        g.trouble_status = source.answers.trouble
         body = _read_body(request)
         if isinstance(body, int):
             return refusal(body)
+        echoed = None if source.handshake is None else request.headers.get(source.handshake.header)
+        handshake = answer_post(source.handshake, body, echoed)
+        if handshake is not None:
+            return handshake
         url = None if services.public_url is None else services.public_url + _target(request)
+        query = _target(request).partition("?")[2]
         signed = SignedRequest(request.method, url, tuple(request.headers.items()), query, body)
         verdict = verify(source.scheme, signed, datetime.now(UTC))
         if isinstance(verdict, Refused):
-            if refused.may_say(source.name):
-                get_log().warning("webhook.refused", source=source.name, cause=str(verdict.cause))
-            return refusal(503 if verdict.cause.is_ours else 401)
-        receipt = _keep(services, source, body, received_at_ms)
-        return _answer(source, receipt)
+            if refused.may_say(source.name, is_ours=verdict.cause.is_ours):
+                _log_refusal(source, signed, verdict)
+            return refusal(source.answers.trouble if verdict.cause.is_ours else 401)
+        response = taken(source, _keep(services, source, body, received_at_ms))
+        echo(source.handshake, response, echoed)
+        return response
 
     return hooks
+
+
+def _source(services: WebServices, name: str) -> Source | None:
+    """The source of this address, which has one spelling only, also where others are routed alike."""
+    source = services.rules.sources.get(name) if len(name) <= _SOURCE_NAME_LIMIT else None
+    return source if _target(request).partition("?")[0] == f"/hooks/{name}" else None
 
 
 def _read_body(incoming: Request) -> bytes | int:
@@ -81,21 +102,23 @@ def _target(incoming: Request) -> str:
     return incoming.path + (f"?{query}" if query else "")
 
 
+def _log_refusal(source: Source, signed: SignedRequest, verdict: Refused) -> None:
+    """Tell the admin why, as far as it can be guessed; the sender is told nothing of it."""
+    likely = likely_cause(source.scheme, signed, datetime.now(UTC))
+    say = get_log().error if verdict.cause.is_ours else get_log().warning
+    say(
+        "webhook.refused",
+        source=source.name,
+        cause=str(verdict.cause),
+        likely=str(likely.suspect),
+        detail=likely.message,
+    )
+
+
 def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: int) -> Receipt:
     """Commit the delivery and what it holds; then, and only then, wake who works on it."""
-    digest_key = f"sha256:{body_digest(body)}"
     content_type = request.content_type
-    tree = parse_body(body, content_type)
-    note = ""
-    events: list[NewEvent] = []
-    if isinstance(tree, BadBody):
-        events.append(NewEvent(digest_key, parked=(tree.reason, tree.detail)))
-    else:
-        event = read_event(source, tree)
-        if isinstance(event, Ignored):
-            note = event.why
-        else:
-            events.append(NewEvent(event.key or digest_key))
+    events, note = _new_events(source, body, content_type)
     receipt = services.ledger.intake.receive(
         source=source.name,
         body=body,
@@ -111,6 +134,21 @@ def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: in
     return receipt
 
 
+def _new_events(source: Source, body: bytes, content_type: str | None) -> tuple[list[NewEvent], str]:
+    """What the body holds for us, or why there is nothing."""
+    digest_key = f"sha256:{body_digest(body)}"
+    tree = read_message(source, body, content_type)
+    if isinstance(tree, BadBody):
+        return [NewEvent(digest_key, parked=(tree.reason, tree.detail))], ""
+    match read_events(source, tree):
+        case Ignored(why):
+            return [], why
+        case Unusable(reason, detail):
+            return [NewEvent(digest_key, parked=(reason, detail))], ""
+        case events:
+            return [NewEvent(event.key or digest_key, item=event.item) for event in events], ""
+
+
 def _log_receipt(source: Source, receipt: Receipt, note: str, received_at_ms: int) -> None:
     for lead_id in receipt.created:
         event = "lead.parked" if lead_id in receipt.parked else "lead.received"
@@ -122,33 +160,21 @@ def _log_receipt(source: Source, receipt: Receipt, note: str, received_at_ms: in
         get_log().info("delivery.ignored", source=source.name, delivery=receipt.delivery_id, why=note)
 
 
-def _answer(source: Source, receipt: Receipt) -> Response:
-    status = "parked" if receipt.parked else _WORDS[receipt.state]
-    leads = [*receipt.created, *receipt.repeated]
-    response = jsonify(status=status, lead=leads[0] if leads else None)
-    response.status_code = source.answers.taken
-    return response
-
-
-_WORDS: Mapping[DeliveryState, str] = {
-    DeliveryState.STORED: "accepted",
-    DeliveryState.DUPLICATE: "duplicate",
-    DeliveryState.IGNORED: "ignored",
-}
-
-
 class _Seldom:
-    """Lets a source complain in the log at most once in 10 s: a stranger cannot fill the disk with lines."""
+    """Lets a source complain in the log at most once in 10 s: a stranger cannot fill the disk with lines.
+
+    What is wrong with our own settings has its own turn, so that strangers cannot hide it.
+    """
 
     def __init__(self, every_seconds: float = 10.0) -> None:
         self._every = every_seconds
-        self._said: dict[str, float] = {}
+        self._said: dict[tuple[str, bool], float] = {}
         self._lock = threading.Lock()
 
-    def may_say(self, name: str) -> bool:
+    def may_say(self, name: str, *, is_ours: bool) -> bool:
         now = time.monotonic()
         with self._lock:
-            if now - self._said.get(name, float("-inf")) < self._every:
+            if now - self._said.get((name, is_ours), float("-inf")) < self._every:
                 return False
-            self._said[name] = now
+            self._said[name, is_ours] = now
             return True

@@ -2,8 +2,10 @@
 
 Waitress reads whole requests in one loop before a thread sees them, so a slow sender holds no thread. What it
 lacks is added here: a request that has not arrived within REQUEST_SECONDS is cut off however steadily it drips;
-connections that only wait make room when there are many; what could be read in two ways is refused; every answer
-that is not the application's is constant text; and a stop answers what has arrived before the sockets close.
+connections that only wait make room when there are many, and bodies in arrival when they hold too much memory;
+what could be read in two ways is refused; every answer that is not the application's is constant text; and a
+stop answers what has arrived before the sockets close. Refusals and GET /healthz are answered by the loop
+itself: they need no web thread, so a database that holds all of these leaves them alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import contextlib
 import select
 import socket
 import time
+from collections import deque
 from typing import Any
 
 from flask import Flask
@@ -21,9 +24,11 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
-from waitress.utilities import BadRequest
+from waitress.utilities import BadRequest, InternalServerError
 
-from integration.web.app import RETRY_AFTER_SECONDS, constant_answer
+from integration.web.app import PLAIN_HEADERS, RETRY_AFTER_SECONDS, constant_answer
+from integration.web.heads import what_is_wrong
+from integration.web.health import ALIVE
 from integration.web.hooks import BODY_LIMIT
 
 REQUEST_SECONDS = 10.0  # a request must have arrived whole by then
@@ -33,14 +38,21 @@ HEADER_LIMIT = 16 * 1024
 CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems
 CROWDED = 400  # from so many connections on, the longest waiting go first
 CROWDED_SECONDS = 1.0  # but none before it has waited so long
-_LONGEST_LENGTH = 15  # digits of a Content-Length; int() refuses more than 4,300 with an exception
+BODY_BUDGET = 64 * 1024 * 1024  # bytes that all bodies together may hold before a web thread has them
 
 
 class WebServer:
     """Serves an application from the calling thread until `stop`."""
 
     def __init__(
-        self, app: Flask, host: str, port: int, threads: int, *, request_seconds: float = REQUEST_SECONDS
+        self,
+        app: Flask,
+        host: str,
+        port: int,
+        threads: int,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        body_budget: int = BODY_BUDGET,
     ) -> None:
         settings = Adjustments(
             host=host,
@@ -53,6 +65,7 @@ class WebServer:
             cleanup_interval=1,
             max_request_header_size=HEADER_LIMIT,
             max_request_body_size=BODY_LIMIT + 1,
+            inbuf_overflow=2 * BODY_LIMIT,  # never a file for a body: files run out before memory does
             asyncore_use_poll=True,
             log_socket_errors=False,
             expose_tracebacks=False,
@@ -61,6 +74,7 @@ class WebServer:
         self._dispatcher.set_thread_count(threads)
         self._map: dict[int, Any] = {}
         self._server = _Server(app, self._map, dispatcher=self._dispatcher, adj=settings)
+        self._server.body_budget = body_budget
         self._stopping = False
         self._request_seconds = request_seconds
         self._look_seconds = min(0.25, request_seconds / 4)
@@ -99,7 +113,9 @@ class WebServer:
         wasyncore.close_all(self._map, ignore_all=True)
 
     def _turn(self, timeout: float) -> None:
-        wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        wasyncore.loop(timeout=0.0 if self._server.at_once else timeout, map=self._map, use_poll=True, count=1)
+        self._server.make_room()
+        self._server.answer_at_once()
         now = time.monotonic()
         if now - self._looked_at >= self._look_seconds:
             self._looked_at = now
@@ -145,6 +161,22 @@ class _Parser(HTTPRequestParser):
     body_rcv: Any
     error: Any
 
+    @property
+    def asks_for_health(self) -> bool:
+        """Whether this whole request is GET or HEAD /healthz."""
+        return (
+            self.error is None and self.command in ("GET", "HEAD") and self.request_uri.partition("?")[0] == "/healthz"
+        )
+
+    def give_up(self, error: Any) -> None:
+        """Complete it with this error, and let go of what it holds."""
+        self.close()
+        self.body_rcv = None
+        self.header_plus = b""
+        self.body_bytes_received = 0
+        self.error = error
+        self.completed = True
+
     def received(self, data: bytes) -> int:
         consumed = int(super().received(data))
         unfinished = not self.headers_finished and not self.completed
@@ -161,7 +193,7 @@ class _Parser(HTTPRequestParser):
         self.completed = True
 
     def parse_header(self, header_plus: bytes) -> None:
-        wrong = _what_is_wrong(header_plus)
+        wrong = what_is_wrong(header_plus)
         if wrong is None:
             try:
                 super().parse_header(header_plus)
@@ -175,29 +207,6 @@ class _Parser(HTTPRequestParser):
             self.body_rcv = None  # nothing more is read: `received` completes the request
 
 
-_ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
-
-
-def _what_is_wrong(header_plus: bytes) -> str | None:
-    """Why a head is refused though the library would take it; None if nothing is wrong with it."""
-    if b"\r\n " in header_plus or b"\r\n\t" in header_plus:
-        return "a folded header"
-    seen: dict[bytes, bytes] = {}
-    for line in header_plus.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        name = name.strip().lower()
-        if name in seen:
-            return "a header twice that may come once"
-        if name in _ONCE:
-            seen[name] = value.strip(b" \t").lower()
-    if len(seen.get(b"content-length", b"")) > _LONGEST_LENGTH:
-        return "a length beyond all reason"
-    encoding = seen.get(b"transfer-encoding")
-    if encoding is not None and (encoding != b"chunked" or b"content-length" in seen):
-        return "no single word on where the body ends"
-    return None
-
-
 class _Answer(WSGITask):
     """The application's answer. After a refusal nothing more is read: what follows may be the rest of it."""
 
@@ -205,6 +214,21 @@ class _Answer(WSGITask):
         if self.channel.server.last_answers or not self.status.startswith("2"):
             self.set_close_on_finish()
         return bytes(super().build_response_header())
+
+
+class _Alive(_Answer):
+    """What the application answers to GET /healthz, without the application."""
+
+    def execute(self) -> None:
+        self.complete = True
+        self.response_headers += [("Content-Type", "application/json"), *PLAIN_HEADERS.items()]
+        self.content_length = len(ALIVE)
+        if self.request.command != "HEAD":
+            self.write(ALIVE)
+
+
+def _task(channel: _Channel, request: _Parser) -> _Answer:
+    return (_Alive if request.asks_for_health else _Answer)(channel, request)
 
 
 class _Refusal(ErrorTask):
@@ -225,7 +249,7 @@ class _Refusal(ErrorTask):
 
 class _Channel(HTTPChannel):
     parser_class = _Parser
-    task_class = _Answer
+    task_class = staticmethod(_task)
     error_task_class = _Refusal
     request: Any
     requests: list[Any]
@@ -246,7 +270,16 @@ class _Channel(HTTPChannel):
     def readable(self) -> bool:
         return self.lingers_since is not None or bool(super().readable())
 
+    def arriving_bytes(self) -> int:
+        """What the body in arrival holds by now."""
+        return 0 if self.request is None else int(self.request.body_bytes_received)
+
+    def held_bytes(self) -> int:
+        """The same, with the whole bodies that wait for a web thread."""
+        return self.arriving_bytes() + sum(int(request.body_bytes_received) for request in list(self.requests))
+
     def received(self, data: bytes) -> bool:
+        self.server.arrived_bytes += len(data)
         before = self.request
         taken = bool(super().received(data))
         if self.request is not before:
@@ -265,28 +298,41 @@ class _Channel(HTTPChannel):
         if data and self.lingers_since is None:
             self.last_activity = time.time()
             self.received(data)
-        elif not data and not (self.lingers_since is None and self._refuse_the_rest()):
+        elif not data and not (self.lingers_since is None and self.refuse(BadRequest("cut short"))):
             self.handle_close()
 
-    def _refuse_the_rest(self) -> bool:
-        """Answer 400 to a request that will never be whole. Whether there was one."""
+    def handle_expt(self) -> None:
+        """An urgent byte: it stands among the others (SO_OOBINLINE) and has just been read with them."""
+
+    def refuse(self, error: Any) -> bool:
+        """Answer a request that will never be whole. Whether there was one."""
         with self.requests_lock:
             if self.request is None or self.requests:
                 return False
-            self.request.error = BadRequest("cut short")
-            self.request.completed = True
+            self.request.give_up(error)
             self.requests.append(self.request)
             self.request = None
             self.server.add_task(self)
         return True
 
+    def send(self, data: bytes, do_close: bool = True) -> int:  # noqa: ARG002 - as the library calls it
+        """How many bytes the socket took. Where it is broken, the loop closes it, and never a web thread."""
+        sock = self.socket
+        if sock is None:
+            return 0
+        try:
+            return int(sock.send(data))
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.will_close = True
+            return 0
+
     def handle_write(self) -> None:
         """After the last answer only the sending side is closed: a reset would take the answer with it."""
         if self.close_when_flushed and not self.will_close:
-            _, failed = self._flush_exception(self._flush_some)
-            if failed:
-                self.handle_close()
-            elif not self.total_outbufs_len:
+            self._flush_some()
+            if not self.total_outbufs_len:
                 self.close_when_flushed = False
                 self._linger()
         else:
@@ -295,21 +341,67 @@ class _Channel(HTTPChannel):
     def _linger(self) -> None:
         self.lingers_since = time.monotonic()
         self.request = None
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.handle_close()
+        if self.socket is not None:  # it is None where the sender's end has just been seen
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.handle_close()
 
     def flush_last(self) -> None:
         """Hand the socket what is left to send, before it is closed."""
         if self.connected and self.total_outbufs_len:
-            self._flush_exception(self._flush_some)
+            self._flush_some()
 
 
 class _Server(TcpWSGIServer):
     channel_class = _Channel
     last_answers = False  # each answer from now on is the last one of its connection
+    body_budget = BODY_BUDGET
+    arrived_bytes = 0  # since the bodies were last counted
+    _held_bytes = 0  # by all bodies then
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self.at_once: deque[_Channel] = deque()  # answered by the loop itself
+        super().__init__(*args, **named)
 
     def set_socket_options(self, conn: socket.socket) -> None:
         super().set_socket_options(conn)
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Else an urgent byte, which nobody reads, wakes the loop again and again without a pause.
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+    def add_task(self, task: _Channel) -> None:
+        """Have a channel's first request answered. Called by the loop and by web threads."""
+        task.waits_since = time.monotonic()
+        request = task.requests[0]
+        if request.error is not None or request.asks_for_health:
+            self.at_once.append(task)
+        else:
+            super().add_task(task)
+
+    def answer_at_once(self) -> None:
+        """Answer what needs no web thread; of each connection one request, so that none keeps the loop."""
+        for _ in range(len(self.at_once)):
+            channel = self.at_once.popleft()
+            try:
+                channel.service()
+            except Exception:  # noqa: BLE001 - a stranger's request: the loop must outlive it
+                channel.handle_error()
+
+    def make_room(self) -> None:
+        """Refuse bodies in arrival while all bodies hold more than the budget: the longest arriving first.
+
+        A body below an equal share is left alone. A usual webhook is, and so the flood that holds the rest makes
+        room. The sender is told to come again.
+        """
+        if self._held_bytes + self.arrived_bytes <= self.body_budget:
+            return
+        channels = sorted(self.active_channels.values(), key=lambda channel: channel.waits_since)
+        self.arrived_bytes = 0
+        self._held_bytes = sum(channel.held_bytes() for channel in channels)
+        for channel in channels:
+            if self._held_bytes <= self.body_budget:
+                break
+            held = channel.arriving_bytes()
+            if held > self.body_budget // CONNECTION_LIMIT and channel.refuse(InternalServerError("no room")):
+                self._held_bytes -= held

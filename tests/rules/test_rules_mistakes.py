@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from integration.rules import RulesError, load_rules
 
 BAD = Path(__file__).parent.parent / "bad_rules"
-SHIPPED = Path(__file__).parents[2] / "config" / "rules.yaml"
+SHIPPED = Path(__file__).parents[2] / "integration" / "demo" / "rules.yaml"
 ENVIRON = {
     "SECRET": "correct-horse-battery",
     "TOKEN": "a-token",
@@ -109,6 +109,21 @@ def test_a_value_stays_the_text_that_was_typed(typed: str) -> None:
 TOKENS = [
     *("{", "}", "[", "]", ": ", "- ", "\n", " ", "${X}", "${", "{{", "}}", "'", '"', "#", "&a", "*a", "!!x", "|"),
     *(">", "%", "@", "\t", "null", "", "..", "é", "\u2028", "\ufeff", "DE", "1.000", "any", "<<", "---\n", "\r", "\0"),
+    *(
+        "\u00a0",
+        "\u200b",
+        "\u201c",
+        "!DE",
+        "!",
+        "<<<<<<< a\n",
+        " #1",
+        ", AT",
+        ", 000",
+        "{{ ${X} }}",
+        ">= 5",
+        "'s",
+        "\u2013 ",
+    ),
 ]
 
 

@@ -58,6 +58,11 @@ def test_dialing_can_be_kept_to_some_numbers(value: str, number: str, withheld: 
     assert read_settings({"RINGBACK_DIALING": value}).dialing.withholds(number) is withheld
 
 
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_dialing_is_a_mistake_and_never_taken_for_on(value: str):
+    assert mistakes({"RINGBACK_DIALING": value}) == ["RINGBACK_DIALING is empty; write on, off or numbers"]
+
+
 @pytest.mark.parametrize("value", ["yes", "15551234567", "+1555123456x", "+0123456789", ",", "on,+15551234567"])
 def test_dialing_that_cannot_be_read_is_never_taken_for_on(value: str):
     assert mistakes({"RINGBACK_DIALING": value})[0].startswith("RINGBACK_DIALING: must be")
@@ -70,6 +75,21 @@ def test_a_database_address_that_cannot_be_read_is_named_without_its_password(ur
     (told,) = mistakes({"DATABASE_URL": url})
     assert told.startswith("DATABASE_URL: ")
     assert "u:p" not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://u:hunter@2@h/d",
+        "postgres://u:12/hunter@h/d",
+        "postgres://u:12?hunter@h/d",
+        "postgres://u:12#hunter@h/d",
+    ],
+)
+def test_a_password_with_signs_that_mean_something_in_an_address_is_told_and_not_shown(url: str):
+    (told,) = mistakes({"DATABASE_URL": url})
+    assert "%40" in told
+    assert "hunter" not in told
 
 
 def test_a_dyno_without_a_database_refuses_to_start_and_says_why():
@@ -135,6 +155,38 @@ def test_a_secret_file_that_cannot_be_read_is_named_by_its_setting_alone(tmp_pat
     ]
 
 
+def test_a_setting_given_twice_is_a_mistake(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file")
+    both = {"CXONE_CLIENT_SECRET_FILE": str(secret), "CXONE_CLIENT_SECRET": "canary-secret"}
+    with pytest.raises(SettingsError) as caught:
+        Environment(both).values()
+    assert caught.value.mistakes == [
+        "CXONE_CLIENT_SECRET: both CXONE_CLIENT_SECRET and CXONE_CLIENT_SECRET_FILE are set; unset one of them"
+    ]
+    gone = {**both, "CXONE_CLIENT_SECRET_FILE": "/nope"}
+    with pytest.raises(SettingsError, match="are set; unset one"):
+        Environment(gone).values()
+
+
+def test_an_empty_variable_beside_its_file_counts_as_not_set(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file")
+    found = Environment({"CXONE_CLIENT_SECRET_FILE": str(secret), "CXONE_CLIENT_SECRET": ""}).values()
+    assert found["CXONE_CLIENT_SECRET"] == "from-a-file"
+
+
+def test_what_only_the_rules_name_is_judged_once_they_are_known(tmp_path: Path):
+    environment = Environment({"OUR_TOKEN": "a", "OUR_TOKEN_FILE": "/nope", "SSL_CERT_FILE": "/nope", "SSL_CERT": "x"})
+    assert environment.read()[1] == []
+    assert environment.read({"OUR_TOKEN"})[1] == [
+        "OUR_TOKEN: both OUR_TOKEN and OUR_TOKEN_FILE are set; unset one of them"
+    ]
+    assert Environment({"OUR_TOKEN_FILE": "/nope"}).read({"OUR_TOKEN"})[1] == [
+        "OUR_TOKEN_FILE: the file it names cannot be read; check path and permissions"
+    ]
+
+
 def test_no_secret_stands_in_a_repr():
     settings = read_dialer_settings(DIALER)
     assert "canary-secret" not in repr(settings)
@@ -151,7 +203,7 @@ def test_every_setting_is_documented_with_its_default():
 
 
 def test_every_variable_of_the_shipped_rules_is_documented():
-    rules = (ROOT / "config" / "rules.yaml").read_text(encoding="utf-8")
+    rules = (ROOT / "integration" / "demo" / "rules.yaml").read_text(encoding="utf-8")
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     for name in set(re.findall(r"\$\{([A-Z_]+)\}", rules)):
         assert f"`{name}`" in text

@@ -12,7 +12,7 @@ import pytest
 from itsdangerous import TimestampSigner
 
 from integration.crms import scheme_from
-from integration.signatures import SignedRequest, Suspect, diagnose, sign
+from integration.signatures import SignedRequest, Suspect, diagnose, likely_cause, sign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "a-secret-of-the-tests"
@@ -159,3 +159,33 @@ def test_a_name_of_a_header_is_shown_harmlessly():
 def test_a_retired_secret_is_read_as_the_scheme_reads_it():
     scheme, request = case(signed(key=bytes.fromhex(HEX_SECRET)), secret="ff" * 16, key="hex")
     assert diagnose(scheme, request, NOW, retired=[HEX_SECRET]).suspect is Suspect.RETIRED_SECRET
+
+
+# ---- for the log of a running server ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name][1] is not Suspect.RETIRED_SECRET])
+def test_the_log_gets_the_same_suspect(name):
+    (scheme, request), suspect, is_proved = CASES[name]
+    found = likely_cause(scheme, request, NOW)
+    assert (found.suspect, found.is_proved) == (suspect, is_proved)
+
+
+def test_no_word_of_the_sender_reaches_the_log():
+    for value in (mac().hex(), "00" * 32, "x"):
+        scheme, request = case([("X-Signature-level=info event=call.placed", value), ("Authorization-of-me", value)])
+        found = likely_cause(scheme, request, NOW)
+        assert found.suspect is Suspect.WRONG_HEADER
+        assert "event=" not in found.message
+        assert "of-me" not in found.message
+        assert "ringback doctor signature" in found.message
+
+
+def test_a_request_that_would_cost_much_is_not_looked_into():
+    for scheme, request in (
+        case(signed(b"other"), body=b"x" * 32_769),
+        case([*signed(b"other"), *(("A", "b"),) * 50]),
+    ):
+        found = likely_cause(scheme, request, NOW)
+        assert (found.suspect, found.is_proved) == (Suspect.UNKNOWN, False)
+        assert "too large" in found.message

@@ -276,7 +276,7 @@ def test_presets_are_data_of_another_room():
 
 def test_there_are_presets_for_each_scheme_we_know():
     assert sorted(scheme_presets()) == [
-        "activecampaign", "attio", "bitrix24", "calendly", "close", "copper", "dataverse", "espocrm",
+        "activecampaign", "address-token", "attio", "bitrix24", "calendly", "close", "copper", "dataverse", "espocrm",
         "espocrm-legacy", "facebook", "follow-up-boss", "frappe", "freshsales", "ghl", "ghl-legacy",
         "ghl-workflow", "github", "hubspot-v1", "hubspot-v2", "hubspot-v3", "keap", "monday", "odoo",
         "pipedrive", "salesforce-apex", "salesforce-flow", "salesforce-outbound", "slack",

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import select
 import socket
 import threading
 import time
@@ -124,6 +125,10 @@ class Caller:
         except ConnectionError:
             return True
 
+    def has_news(self, within_seconds: float) -> bool:
+        """Whether the server says something, or closes, within so many seconds."""
+        return bool(self._buffer or select.select([self.sock], [], [], within_seconds)[0])
+
     def _more(self) -> bytes:
         data = self.sock.recv(65536)
         if not data:
@@ -165,19 +170,21 @@ class Door:
     def empty(self) -> None:
         """Forget everything that was kept."""
         with self.ledger.database.write() as tx:
-            for table in ("history", "lead", "delivery"):
+            for table in ("writeback", "history", "lead", "delivery"):
                 tx.run(f"DELETE FROM {table}")
         self.woken.clear()
 
 
 @contextlib.contextmanager
-def open_door(path: Path, *, request_seconds: float = 10.0, threads: int = 4) -> Iterator[Door]:
-    """A server over the migrated SQLite file at `path`, until the block ends."""
+def open_door(
+    path: Path, *, rules: str = RULES, request_seconds: float = 10.0, threads: int = 4, **limits: int
+) -> Iterator[Door]:
+    """A server over the migrated SQLite file at `path`, until the block ends. `limits` are WebServer's."""
     ledger = Ledger(open_database(f"sqlite:///{path}"))
     woken: list[LeadId] = []
-    rules = load_rules(RULES, name="rules.yaml", environ={})
-    app = create_app(WebServices(ledger, rules, woken.append, None))
-    server = WebServer(app, "127.0.0.1", 0, threads, request_seconds=request_seconds)
+    loaded = load_rules(rules, name="rules.yaml", environ={})
+    app = create_app(WebServices(ledger, loaded, woken.append, None))
+    server = WebServer(app, "127.0.0.1", 0, threads, request_seconds=request_seconds, **limits)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:

@@ -146,6 +146,6 @@ def test_a_signature_that_our_own_settings_cannot_check_is_our_trouble(door: Doo
 
 
 def test_every_delivery_state_has_a_word() -> None:
-    from integration.web.hooks import _WORDS  # noqa: PLC0415
+    from integration.web.answers import WORDS  # noqa: PLC0415
 
-    assert set(_WORDS) == set(DeliveryState)
+    assert set(WORDS) == set(DeliveryState)
