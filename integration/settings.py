@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -106,20 +106,32 @@ class Environment:
 
     def values(self) -> dict[str, str]:
         """Every variable; `NAME` read from the file that `NAME_FILE` names. Raises SettingsError."""
+        found, mistakes = self.read()
+        if mistakes:
+            raise SettingsError(mistakes)
+        return found
+
+    def read(self, ours: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+        """The same, and what is wrong. `ours` are the names that the rules use: a `..._FILE` of anything else
+        than these and the settings may belong to another program, and is no mistake of ours.
+        """
         found = dict(self._environ)
         mistakes = []
         for name, path in self._environ.items():
             target = name.removesuffix("_FILE")
-            if target == name or not path or target in self._environ or not _may_come_from_file(target):
+            if target == name or not path or not _may_come_from_file(target):
+                continue
+            is_ours = target in SETTINGS or target in ours
+            if self._environ.get(target, "").strip():
+                if is_ours:
+                    mistakes.append(f"{target}: both {target} and {name} are set; unset one of them")
                 continue
             try:
                 found[target] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                if target in SETTINGS:
+            except (OSError, UnicodeDecodeError, ValueError):  # ValueError: a zero byte in the path
+                if is_ours:
                     mistakes.append(f"{name}: the file it names cannot be read; check path and permissions")
-        if mistakes:
-            raise SettingsError(mistakes)
-        return found
+        return found, mistakes
 
 
 def _may_come_from_file(name: str) -> bool:
@@ -184,6 +196,10 @@ class _Reader:
         return value
 
     def dialing(self) -> Dialing:
+        if not self.environ.get("RINGBACK_DIALING", "on").strip():
+            # A deployment that means `off` and lost the word on the way must not ring everybody.
+            self.mistakes.append("RINGBACK_DIALING is empty; write on, off or numbers")
+            return Dialing(everybody=False)
         value = self.text("RINGBACK_DIALING")
         if value.lower() in ("on", "off"):
             return Dialing(everybody=value.lower() == "on")
@@ -198,6 +214,10 @@ class _Reader:
         value = self.text("DATABASE_URL")
         if not value.startswith(("sqlite:///", "postgres://", "postgresql://")):
             self.mistakes.append("DATABASE_URL: must start with sqlite:/// or postgres:// (or postgresql://)")
+        elif not value.startswith("sqlite") and not _is_whole(value):
+            self.mistakes.append(
+                "DATABASE_URL: the signs @ / ? # in its user or password must be written as %40 %2F %3F %23"
+            )
         elif not value.startswith("sqlite") and not _has_host(value):
             self.mistakes.append("DATABASE_URL: host or port cannot be read; copy the whole address anew")
         dyno_may_lose = self.text("RINGBACK_ALLOW_DATA_LOSS").lower() == "yes"
@@ -212,6 +232,15 @@ class _Reader:
     def done(self) -> None:
         if self.mistakes:
             raise SettingsError(self.mistakes)
+
+
+def _is_whole(address: str) -> bool:
+    """Whether the only @ ends user and password: otherwise a part of the password is taken for host or name."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return True  # told apart by `_has_host`
+    return parts.netloc.count("@") <= 1 and not any("@" in part for part in (parts.path, parts.query, parts.fragment))
 
 
 def _has_host(address: str) -> bool:

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Listed] = {
     "explain": Listed("judging", "Say which rule takes a message and why, without side effects."),
     "accounts": Listed("calling", "List the dialer's phone accounts, and which of them the rules use."),
     "call": Listed("calling", "Ring one number now, outside of any lead."),
+    "send": Listed("sending", "Fire correctly signed webhooks at a running server."),
     "leads": Listed("looking", "List leads, the newest first."),
     "show": Listed("looking", "Tell the whole story of one lead."),
     "resolve": Listed("resolving", "Settle a lead that needs a person."),
@@ -102,7 +103,9 @@ def _sentences(error: Exception) -> list[str] | None:
         case LedgerInUse():
             return [str(error)]
         case LedgerUnavailable():
-            return [f"the database cannot be used: {error}; check DATABASE_URL and whether the database runs"]
+            # What says of itself that it is the database's needs no introduction.
+            told = str(error)
+            return [told if told.startswith("the database ") else f"the database cannot be used: {told}"]
     return None
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import click
 
-from integration.bootstrap import read_all_settings, read_environment, read_rules_to_look
+from integration.bootstrap import read_all_settings, read_environment, read_rules_to_look, rules_path
 from integration.cli.access import connect
-from integration.cli.judging import rules_path
-from integration.cli.terminal import AnswerIsNo, CannotBegin, clean, say, say_json, table
+from integration.cli.terminal import AnswerIsNo, CannotBegin, clean, confirmed, say, say_json, table
 from integration.dialers import Dialer, DialerError, PhoneAccount
 from integration.log import describe_error
 from integration.model import Account, CallRequest, Outcome, OutcomeKind, Reason
@@ -147,8 +146,9 @@ def call(number: str, key: str, yes: bool) -> None:
     click.echo(f"  number     {to}")
     click.echo(f"  account    {key} (id {clean(ticket.account_id)})")
     click.echo(f"  caller id  {account.caller_id or 'the number of the account'}")
-    if not yes:
-        click.confirm(f"Ring {to} now?", abort=True)
+    if not yes and not confirmed(f"Ring {to} now?"):
+        say("Not placed.")
+        raise click.exceptions.Exit(1)
     _end(_place(dialer, account, to))
 
 

@@ -13,10 +13,11 @@ from enum import StrEnum
 
 import click
 
-from integration.bootstrap import need_public_url, open_ledger, read_environment
+from integration.bootstrap import need_public_url, open_ledger, read_environment_to_judge, rules_path
 from integration.cli.access import connect, make_client, missing_ledger, quiet
 from integration.cli.calling import find_accounts
-from integration.cli.judging import Verdict, judge, rules_path
+from integration.cli.judging import Verdict, judge
+from integration.cli.signing import signature
 from integration.cli.terminal import counted, say_json, utc, wrapped
 from integration.dialers import Dialer, DialerError
 from integration.http import Client, HttpError
@@ -57,7 +58,23 @@ class Finding:
     says: str
 
 
-@click.group(invoke_without_command=True)
+class Doctor(click.Group):
+    """`doctor` and the one command under it. It looks at everything, so it takes nothing else."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0].isdecimal():
+            lead = int(args[0][:20])
+            ctx.fail(
+                f"doctor looks at everything, not at one lead; `ringback show {lead}` tells the story of lead {lead}"
+            )
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail("doctor takes no argument; only `ringback doctor signature SOURCE FILE` does")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Doctor, invoke_without_command=True, subcommand_metavar="[signature ...]")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
@@ -74,9 +91,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    environ = read_environment()
     findings = []
-    for finding in examine(environ):
+    for finding in examine(*read_environment_to_judge()):
         findings.append(finding)
         if not as_json:
             say_finding(finding)
@@ -91,6 +107,9 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+doctor.add_command(signature)
+
+
 def say_finding(finding: Finding) -> None:
     """One finding for a person."""
     first, *rest = wrapped(f"{finding.level:<4}  {finding.about:<9} {finding.says}", " " * 16)
@@ -102,26 +121,32 @@ def say_finding(finding: Finding) -> None:
 # ---- everything in its order --------------------------------------------------------------------
 
 
-def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Every finding, as it is made."""
-    settings, dialer_settings, findings = _settings(environ)
+def examine(environ: Mapping[str, str], mistakes: Sequence[str] = ()) -> Iterator[Finding]:
+    """Every finding, as it is made. `mistakes` are those of reading the environment itself."""
+    settings, dialer_settings, findings = _settings(environ, mistakes)
     yield from findings
     if settings is not None:
         yield _dialing(settings.dialing)
     rules, findings = _rules(environ)
     yield from findings
     dialer_works = False
-    if dialer_settings is not None:
+    if dialer_settings is None:
+        yield Finding(Level.WARN, "dialer", "not asked until the settings are right")
+    else:
         findings = list(examine_dialer(connect(dialer_settings), dialer_settings.base_url, rules))
         dialer_works = all(finding.level is not Level.BAD for finding in findings)
         yield from findings
-    if settings is not None:
+    if settings is None:
+        yield Finding(Level.WARN, "database", "not checked until the settings are right")
+    else:
         yield from _database(settings, dialer_works=dialer_works)
         yield from _public_url(settings, rules, make_client())
 
 
-def _settings(environ: Mapping[str, str]) -> tuple[Settings | None, DialerSettings | None, list[Finding]]:
-    settings, dialer_settings, mistakes = None, None, []
+def _settings(
+    environ: Mapping[str, str], unread: Sequence[str]
+) -> tuple[Settings | None, DialerSettings | None, list[Finding]]:
+    settings, dialer_settings, mistakes = None, None, list(unread)
     try:
         settings = read_settings(environ)
     except SettingsError as error:
@@ -184,8 +209,8 @@ def examine_dialer(dialer: Dialer, base_url: str, rules: Rules | None) -> Iterat
     yield Finding(
         Level.OK,
         "dialer",
-        f"{base_url} gives out a token and lists {counted(len(listed), 'account')}. Whether the client may place "
-        "calls (personalconnection:write) shows when the first is placed; `ringback call` tries it",
+        f"{base_url} gives out a token and lists {counted(len(listed), 'account')}. Whether the client may place calls "
+        "(personalconnection:write) shows when the first is placed; `ringback call NUMBER --account KEY` tries it",
     )
     names = {row.id: f"{row.name or 'without a name'}, {row.number or 'without a number'}" for row in listed}
     for key, found in find_accounts(dialer, wanted, listed).items():
@@ -211,7 +236,7 @@ def _database(settings: Settings, *, dialer_works: bool) -> Iterator[Finding]:
         finally:
             ledger.close()
     except LedgerUnavailable as error:
-        yield Finding(Level.BAD, "database", f"it cannot be used: {error}; check DATABASE_URL and whether it runs")
+        yield Finding(Level.BAD, "database", str(error))
 
 
 def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
@@ -220,23 +245,40 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         return
     yield Finding(Level.OK, "database", f"{ledger.database.dialect} answers and is migrated")
     for name, ids in ledger.reading.broken_invariants().items():
-        text = f"{name}: {_ids(ids)}. Does `ringback serve` run? `ringback show` tells more; if it runs, report this"
+        does_it_run = f"Does `ringback serve` run? `ringback show {ids[0]}` tells more; if it runs, report this"
+        text = f"{name}: {_ids(ids)}. {does_it_run}"
         yield Finding(Level.BAD, "database", text)
     yield from _pauses(ledger, dialer_works)
     counts = ledger.reading.counts()
-    for state, text in _NEEDED.items():
-        if counts.get(state):
-            yield Finding(Level.WARN, "leads", f"{state}: {counts[state]}. {text}")
+    for state in (LeadState.UNKNOWN, LeadState.PARKED):
+        newest = [row.id for row in ledger.reading.leads(states=[state], most=IDS_SHOWN)]
+        if newest:
+            yield Finding(Level.WARN, "leads", _needed(state, newest, max(counts.get(state, 0), len(newest))))
     untold = [row.id for row in ledger.reading.leads(most=NEWEST) if row.writeback_state is WritebackState.PARKED]
     if untold:
-        text = f"the CRM refused to be told of {_ids(untold)}; `ringback show`, then `ringback resolve --tell-crm`"
+        text = (
+            f"the CRM refused to be told of {_ids(untold)}: `ringback show {untold[0]}`, then "
+            f"`ringback resolve {untold[0]} --tell-crm`" + _all_of(len(untold), "--crm parked")
+        )
         yield Finding(Level.WARN, "leads", text)
 
 
-_NEEDED = {
-    LeadState.UNKNOWN: "Nobody knows whether these phones rang. Look into the contact centre, then `ringback resolve`",
-    LeadState.PARKED: "Nothing was dialled, a person must look: `ringback leads --state parked`",
-}
+def _needed(state: LeadState, newest: Sequence[int], count: int) -> str:
+    """What a person is to do about leads in this state, as commands that can be run."""
+    first = newest[0]
+    if state is LeadState.UNKNOWN:
+        phones = "the phone" if count == 1 else "these phones"
+        what = (
+            f"Nobody knows whether {phones} rang. Look into the contact centre, then "
+            f"`ringback resolve {first} --rung`, `--ring-again` or `--give-up`"
+        )
+    else:
+        what = f"Nothing was dialled, a person must look: `ringback show {first}`"
+    return f"{state}: {_ids(newest, count)}. {what}" + _all_of(count, f"--state {state}")
+
+
+def _all_of(count: int, narrowed: str) -> str:
+    return "" if count == 1 else f"; all of them: `ringback leads {narrowed}`"
 
 
 def _pauses(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
@@ -253,9 +295,13 @@ def _pauses(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         ledger.upkeep.clear_pauses()
 
 
-def _ids(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(one) for one in ids[:IDS_SHOWN])
-    return f"lead {shown}" + (f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else "")
+def _ids(ids: Sequence[int], count: int | None = None) -> str:
+    """The first of them. `count`: how many there are, when `ids` does not hold all."""
+    total = len(ids) if count is None else count
+    shown = [str(one) for one in ids[:IDS_SHOWN]]
+    return f"{'lead' if total == 1 else 'leads'} {', '.join(shown)}" + (
+        f" and {total - len(shown)} more" if total > len(shown) else ""
+    )
 
 
 # ---- the way in ---------------------------------------------------------------------------------

@@ -6,34 +6,37 @@ The verdict made here is also what `release` and `doctor` go by.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import click
 
-from integration.bootstrap import read_environment, read_rules_file, read_rules_to_look
-from integration.cli.terminal import CannotBegin, clean, counted, say, say_json
-from integration.payload import BadBody, parse_body
+from integration.bootstrap import read_environment_for_rules, read_rules_file, read_rules_to_look, rules_path
+from integration.cli.terminal import CannotBegin, Whole, clean, counted, say, say_json
+from integration.payload import BadBody
 from integration.phone import mask
 from integration.rules import (
+    Event,
     Explanation,
     Ignored,
     Mistake,
     Rules,
     RulesError,
     TestResult,
+    Unusable,
     load_rules,
-    read_event,
+    read_events,
+    read_message,
     run_tests,
 )
 from integration.rules import (
     explain as explained,
 )
-from integration.settings import SETTINGS
 
 LARGEST_MESSAGE = 2_000_000
+MAX_ITEMS = 1_000  # more are no message: `read_events` has refused it
 ENV_EXAMPLE = Path(".env.example")
 
 
@@ -67,7 +70,7 @@ class Verdict:
         if len(self.mistakes) > RulesError.SHOWN:
             told.append(f"{self.name}: and {len(self.mistakes) - RulesError.SHOWN} more; correct these first")
         told += [f"{self.name}:{one.line}:{one.column}: warning: {one.message}" for one in self.warnings]
-        told += [f"{self.name}:{test.line}: test failed: {test.name}: {test.message}" for test in self.failed]
+        told += [f"{self.name}:{test.line}:1: test failed: {test.name}: {test.message}" for test in self.failed]
         return told
 
     def summary(self) -> str:
@@ -95,11 +98,6 @@ def judge(path: Path, environ: Mapping[str, str], declared: Collection[str] | No
     except RulesError as error:
         return Verdict(name, None, error.mistakes, ())
     return Verdict(name, rules, (), run_tests(rules))
-
-
-def rules_path(environ: Mapping[str, str]) -> Path:
-    """The rules file that the settings name. `check` reads this one setting and no other."""
-    return Path(environ.get("RINGBACK_RULES", "").strip() or SETTINGS["RINGBACK_RULES"][0])
 
 
 def declared_names(text: str) -> set[str]:
@@ -141,7 +139,7 @@ def check(file: Path | None, env_example: Path | None, as_json: bool) -> None:
       ringback check
       ringback check config/rules.yaml --json
     """
-    environ = read_environment()
+    environ = read_environment_for_rules()
     verdict = judge(file or rules_path(environ), environ, _declared(env_example))
     if as_json:
         say_json(_verdict_as_json(verdict))
@@ -180,12 +178,16 @@ def _verdict_as_json(verdict: Verdict) -> dict[str, object]:
 @click.argument("file", type=click.File("rb"))
 @click.option("--source", metavar="NAME", help="The source it comes from. May be left out when there is only one.")
 @click.option("--record", is_flag=True, help="FILE holds the lead's record alone, without the message around it.")
+@click.option("--item", metavar="NUMBER", type=Whole(1), help="Only this event of a message with several.")
 @click.option("--content-type", metavar="TYPE", help="The type the CRM sends it with, for forms and XML.")
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
-def explain(file: IO[bytes], source: str | None, record: bool, content_type: str | None, as_json: bool) -> None:
+def explain(
+    *, file: IO[bytes], source: str | None, record: bool, item: int | None, content_type: str | None, as_json: bool
+) -> None:
     """Say which rule takes a message and why, without side effects.
 
-    FILE holds the body of a webhook as the CRM sends it, or is `-` for standard input. The engine is the one that
+    FILE holds the body of a webhook as the CRM sends it, or is `-` for standard input; each event in it has a section
+    of its own. The engine is the one that
     decides in production. Nothing is stored, dialled or sent, and variables need not be set. Exit code 0 when
     there is a decision, whatever it is; 1 when FILE is no message that can be read; 2 when the rules cannot be used.
 
@@ -193,27 +195,64 @@ def explain(file: IO[bytes], source: str | None, record: bool, content_type: str
     Example:
       ringback explain message.json
       ringback explain record.json --record --source our-crm
+      ringback explain batch.json --item 3
       curl -s https://crm.example.com/leads/7 | ringback explain - --record
     """
-    environ = read_environment()
+    environ = read_environment_for_rules()
     rules = read_rules_to_look(rules_path(environ), environ)
     name = _source_name(rules, source)
-    tree = parse_body(file.read(LARGEST_MESSAGE), content_type)
+    rules = _for_record(rules, name) if record else rules
+    tree = read_message(rules.sources[name], file.read(LARGEST_MESSAGE), content_type)
     if isinstance(tree, BadBody):
         _say_unreadable(tree, as_json)
         raise click.exceptions.Exit(1)
-    event = None if record else read_event(rules.sources[name], tree)
-    if isinstance(event, Ignored):
-        _say_ignored(name, event, as_json)
+    events = read_events(rules.sources[name], tree)
+    if isinstance(events, Unusable):
+        _say_unreadable(events, as_json)
+        raise click.exceptions.Exit(1)
+    if isinstance(events, Ignored):
+        _say_ignored(name, events, as_json)
         return
-    key = None if event is None else event.key
-    explanation = explained(_for_record(rules, name) if record else rules, name, tree)
+    items = rules.sources[name].items
+    count = len(events) if items is None else len(items.find(tree, MAX_ITEMS) or ())
+    explained_events = [(event, explained(rules, name, tree, event.item)) for event in _chosen(events, item)]
     if as_json:
-        say_json(_explanation_as_json(explanation, key))
+        told = [_explanation_as_json(one, None if record else event.key) for event, one in explained_events]
+        numbers = [event.item + 1 for event, _ in explained_events]
+        several = {
+            "source": name,
+            "ignored": None,
+            "events": [{"item": n, **one} for n, one in zip(numbers, told, strict=True)],
+        }
+        say_json(told[0] if items is None or item is not None else several)
         return
-    if not record:
-        say(f"event   {key or 'without an id: known again by its whole body'}", indent=" " * 10)
-    for line in explanation.lines():
+    for event, one in explained_events:
+        if event is not explained_events[0][0]:
+            click.echo()
+        _say_explanation(one, None if record else _event_line(event, count))
+    if item is None and len(events) < count:
+        click.echo()
+        say(f"{count - len(events)} of the {count} events are not for us: `only:` leaves them out.")
+
+
+def _chosen(events: Sequence[Event], asked: int | None) -> Sequence[Event]:
+    """The event with this number, counted from 1 in the message; without a number all that are for us."""
+    found = [event for event in events if asked is None or event.item == asked - 1]
+    if not found:
+        numbers = ", ".join(str(event.item + 1) for event in events[:20])
+        raise click.UsageError(f"the message has no event {asked} that is for us; --item can be {numbers}")
+    return found
+
+
+def _event_line(event: Event, count: int) -> str:
+    which = f" (number {event.item + 1} of {count})" if count > 1 else ""
+    return f"event   {event.key or 'without an id: known again by its whole body'}{which}"
+
+
+def _say_explanation(explanation: Explanation, event: str | None) -> None:
+    source = f"source  {explanation.source}, CRM's id {explanation.decision.record_id or '(none)'}"
+    _, *steps = explanation.lines()  # the first names the record; a lead of ours has a number of its own
+    for line in ([] if event is None else [event]) + [source, *steps]:
         say(line, indent=" " * 10)
 
 
@@ -229,11 +268,12 @@ def _source_name(rules: Rules, asked: str | None) -> str:
 
 
 def _for_record(rules: Rules, name: str) -> Rules:
-    """The same rules for messages of this source that are nothing but the record."""
-    return replace(rules, sources={**rules.sources, name: replace(rules.sources[name], record=None)})
+    """The same rules for messages of this source that are nothing but the record, fetched if need be."""
+    source = replace(rules.sources[name], record=None, items=None, only=None, needs_fetch=False, event_key=())
+    return replace(rules, sources={**rules.sources, name: source})
 
 
-def _say_unreadable(body: BadBody, as_json: bool) -> None:
+def _say_unreadable(body: BadBody | Unusable, as_json: bool) -> None:
     if as_json:
         say_json({"decision": {"kind": "park", "reason": body.reason, "detail": body.detail}})
     else:

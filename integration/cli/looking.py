@@ -10,13 +10,24 @@ import click
 from integration.bootstrap import read_environment
 from integration.cli.access import existing_ledger
 from integration.cli.story import story_as_json, story_lines
-from integration.cli.terminal import AnswerIsNo, clean, csv_text, read_since, say, say_json, table
-from integration.ledger import LeadRow
-from integration.model import LeadId, LeadState
+from integration.cli.terminal import (
+    AnswerIsNo,
+    LeadNumber,
+    Whole,
+    clean,
+    csv_text,
+    read_since,
+    say,
+    say_json,
+    table,
+)
+from integration.ledger import LeadRow, Ledger
+from integration.model import LeadId, LeadState, WritebackState
 from integration.phone import mask
 from integration.settings import read_settings
 
-LARGEST_ID = 2**63 - 1  # what both databases can hold
+# The words of the CRM column: a lead may be parked, and the telling of it as well, which is another thing.
+TELLING = {WritebackState.PENDING: "telling", WritebackState.DONE: "told", WritebackState.PARKED: "not told"}
 
 
 class Since(click.ParamType[datetime]):
@@ -41,32 +52,66 @@ class Since(click.ParamType[datetime]):
     type=click.Choice([str(state) for state in LeadState]),
     help="Only leads in this state; may be given several times.",
 )
+@click.option(
+    "--crm",
+    "told",
+    multiple=True,
+    type=click.Choice([str(state) for state in WritebackState]),
+    help="Only leads of which the CRM is yet to be told (pending), was told (done) or needs a person (parked).",
+)
 @click.option("--since", type=Since(), help="Only leads received since: 30m, 2h, 3d, or 2026-11-01 (UTC).")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=Whole(1, 100_000), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the list as CSV, harmless for a spreadsheet.")
-def leads(states: Sequence[str], since: datetime | None, limit: int, as_json: bool, as_csv: bool) -> None:
+def leads(
+    *,
+    states: Sequence[str],
+    told: Sequence[str],
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
     """List leads, the newest first.
 
-    Numbers are masked. Times are UTC. Under CRM stands how far the telling of the result is.
+    Numbers are masked. Times are UTC. Under CRM stands whether the CRM knows the result: told, telling, or not told,
+    which needs a person.
 
     \b
     Example:
       ringback leads
       ringback leads --state unknown --state parked --since 2h
+      ringback leads --crm parked
       ringback leads --since 2026-11-01 --limit 1000 --csv > leads.csv
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other; take one")
     with existing_ledger(read_settings(read_environment())) as ledger:
-        rows = ledger.reading.leads(states=[LeadState(state) for state in states], since=since, most=limit)
+        rows = _find(ledger, [LeadState(one) for one in states], [WritebackState(one) for one in told], since, limit)
     if as_json:
         say_json([lead_as_json(row) for row in rows])
     elif as_csv:
         columns = _COLUMNS
         click.echo(csv_text(columns, [[lead_as_json(row)[name] for name in columns] for row in rows]), nl=False)
     else:
-        _say_leads(rows, narrowed=bool(states) or since is not None, limit=limit)
+        _say_leads(rows, narrowed=bool(states or told) or since is not None, limit=limit)
+
+
+def _find(
+    ledger: Ledger,
+    states: Sequence[LeadState],
+    told: Sequence[WritebackState],
+    since: datetime | None,
+    limit: int,
+) -> list[LeadRow]:
+    """The newest leads that fit. The ledger does not narrow by `told`, so more are read until there are enough."""
+    most = limit
+    while True:
+        rows = ledger.reading.leads(states=states, since=since, most=most)
+        fitting = [row for row in rows if not told or row.writeback_state in told]
+        if len(fitting) >= limit or len(rows) < most:
+            return fitting[:limit]
+        most *= 4
 
 
 def _say_leads(rows: Sequence[LeadRow], *, narrowed: bool, limit: int) -> None:
@@ -84,7 +129,8 @@ def _cells(row: LeadRow) -> list[object]:
     received = row.received_at.astimezone(UTC).strftime("%m-%d %H:%M:%S")
     number = mask(row.to_number) if row.to_number else ""
     why = row.call_id or row.reason or ""
-    return [row.id, received, row.state, number, row.account or "", row.writeback_state or "", why]
+    told = "" if row.writeback_state is None else TELLING[row.writeback_state]
+    return [row.id, received, row.state, number, row.account or "", told, why]
 
 
 _COLUMNS = (
@@ -118,7 +164,7 @@ def lead_as_json(row: LeadRow) -> Mapping[str, object]:
 
 
 @click.command()
-@click.argument("lead", type=click.IntRange(1, LARGEST_ID))
+@click.argument("lead", type=LeadNumber())
 @click.option("--reveal", is_flag=True, help="Show whole numbers, and the message as the CRM sent it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the story as JSON.")
 def show(lead: int, reveal: bool, as_json: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 
 import click
 
 from integration.bootstrap import read_environment
 from integration.cli.access import existing_ledger
-from integration.cli.looking import LARGEST_ID
-from integration.cli.terminal import AnswerIsNo, clean, say, utc
+from integration.cli.terminal import AnswerIsNo, LeadNumber, clean, confirmed, say, utc
 from integration.ledger import LeadStory, Ledger, NotPossible
 from integration.model import LeadId, LeadState
 from integration.phone import mask, mask_numbers
@@ -27,17 +27,17 @@ _ORDERS = {
 
 
 @click.command()
-@click.argument("lead", type=click.IntRange(1, LARGEST_ID))
-@click.option("--rung", "order", flag_value="rung", help=_ORDERS["rung"])
-@click.option("--give-up", "order", flag_value="give-up", help=_ORDERS["give-up"])
-@click.option("--ring-again", "order", flag_value="ring-again", help=_ORDERS["ring-again"])
-@click.option("--decide-again", "order", flag_value="decide-again", help=_ORDERS["decide-again"])
-@click.option("--tell-crm", "order", flag_value="tell-crm", help=_ORDERS["tell-crm"])
+@click.argument("lead", type=LeadNumber())
+@click.option("--rung", is_flag=True, help=_ORDERS["rung"])
+@click.option("--give-up", is_flag=True, help=_ORDERS["give-up"])
+@click.option("--ring-again", is_flag=True, help=_ORDERS["ring-again"])
+@click.option("--decide-again", is_flag=True, help=_ORDERS["decide-again"])
+@click.option("--tell-crm", is_flag=True, help=_ORDERS["tell-crm"])
 @click.option("--call-id", metavar="ID", help="With --rung: the call's id at the dialer, if you know it.")
 @click.option("--by", metavar="NAME", help="Who orders it, for the lead's history. Default: the user of this machine.")
 @click.option("--note", metavar="TEXT", default="", help="Why, for the lead's history. Numbers in it are masked.")
 @click.option("--yes", is_flag=True, help="With --ring-again: do not ask.")
-def resolve(*, lead: int, order: str | None, call_id: str | None, by: str | None, note: str, yes: bool) -> None:
+def resolve(*, lead: int, call_id: str | None, by: str | None, note: str, yes: bool, **orders: bool) -> None:
     """Settle a lead that needs a person.
 
     Takes exactly one order. It works while `serve` runs, which goes on with the lead within a second and tells the
@@ -49,10 +49,7 @@ def resolve(*, lead: int, order: str | None, call_id: str | None, by: str | None
       ringback resolve 13 --ring-again
       ringback resolve 14 --decide-again --by Kim
     """
-    if order is None:
-        raise click.UsageError(
-            f"say what is to become of the lead: one of {', '.join(f'--{name}' for name in _ORDERS)}"
-        )
+    order = _one([name for name in _ORDERS if orders[name.replace("-", "_")]])
     found_id = _call_id(order, call_id)
     who, why = _name(by), _note(note)
     lead_id = LeadId(lead)
@@ -68,16 +65,28 @@ def resolve(*, lead: int, order: str | None, call_id: str | None, by: str | None
             raise AnswerIsNo(str(error)) from None
         after = ledger.reading.story(lead_id)
     assert after is not None
-    say(f"Lead {lead} is {after.lead.state} now. {_NEXT[order]}")
+    say(f"Lead {lead} {_DONE[order].format(state=after.lead.state)}")
 
 
-_NEXT = {
-    "rung": "The CRM is told, if its source writes this result back.",
-    "give-up": "The CRM is told, if its source writes this result back.",
-    "ring-again": "A running `ringback serve` dials it within a second.",
-    "decide-again": "A running `ringback serve` decides on it within a second.",
-    "tell-crm": "A running `ringback serve` tells the CRM within a second, if its source writes this result back.",
+_DONE = {
+    "rung": "is called now. The CRM is told, if its source writes this result back.",
+    "give-up": "is failed now. The CRM is told, if its source writes this result back.",
+    "ring-again": "is rung again: a running `ringback serve` dials it within a second.",
+    "decide-again": "goes to the rules again. A running `ringback serve` decides on it within a second.",
+    "tell-crm": "stays {state}; its write-back goes out again, if its source writes this result back. A running "
+    "`ringback serve` sends it within a second.",
 }
+
+
+def _one(given: Sequence[str]) -> str:
+    """The order, when it is the only one: of two that exclude each other none is the one that was meant."""
+    if not given:
+        raise click.UsageError(
+            f"say what is to become of the lead: one of {', '.join(f'--{name}' for name in _ORDERS)}"
+        )
+    if len(given) > 1:
+        raise click.UsageError(f"give one order only: {' or '.join(f'--{name}' for name in given)}")
+    return given[0]
 
 
 def _give(ledger: Ledger, lead_id: LeadId, order: str, *, by: str, note: str, call_id: str | None) -> None:
@@ -105,8 +114,9 @@ def _warn(story: LeadStory, *, ask: bool) -> None:
         f"The phone {mask(lead.to_number or '')} may have rung{when}; nobody knows. If it did, this rings the person a "
         "second time. Look into the contact centre's call list first."
     )
-    if ask:
-        click.confirm(f"Ring lead {lead.id} again?", abort=True)
+    if ask and not confirmed(f"Ring lead {lead.id} again?"):
+        say(f"Lead {lead.id} is not rung again; it stays {lead.state}.")
+        raise click.exceptions.Exit(1)
 
 
 def _call_id(order: str, call_id: str | None) -> str | None:

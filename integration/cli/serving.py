@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import TYPE_CHECKING
 
 import click
 
 from integration import bootstrap
-from integration.cli.terminal import CannotBegin, clean, say
+from integration.cli.terminal import CannotBegin, Whole, clean, say
+
+if TYPE_CHECKING:
+    from integration.cli.judging import Verdict
 
 _NO_PORT = {
     errno.EADDRINUSE: "it is in use already; stop what uses it, or choose another with --port",
@@ -21,15 +25,13 @@ _NO_PORT = {
 @click.option(
     "--host", metavar="ADDRESS", help="Listen here. Default: every interface when PORT is set, else 127.0.0.1."
 )
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Listen on this port, 0 for a free one. Default: PORT, else 8000."
-)
+@click.option("--port", type=Whole(0, 65535), help="Listen on this port, 0 for a free one. Default: PORT, else 8000.")
 def serve(host: str | None, port: int | None) -> None:
     """Receive webhooks, place calls and tell the CRM, in one process.
 
     Runs until SIGTERM or Ctrl-C, and ends calls under way first. Over SQLite it makes and migrates its database
-    itself; over PostgreSQL `ringback release` does that. Exit code 2 when it cannot begin: settings, rules, database
-    or port.
+    itself; over PostgreSQL `ringback release` does that, and while the server does not answer webhooks get 503. Exit
+    code 2 when it cannot begin: settings, rules, database or port, each mistake a line.
 
     \b
     Example:
@@ -58,9 +60,10 @@ def _demand_address(host: str) -> None:
 def release() -> None:
     """Make the database and the rules ready for a new version.
 
-    Creates or migrates the database, then judges the rules as `serve` will need them: every variable set, every test
-    passed. The dialer is asked as well; what it says is a warning only. For the release phase of a PaaS: an exit
-    code other than 0 keeps the old version running. 1 when the rules cannot be used, 2 for settings and database.
+    Judges settings and rules as `serve` will need them, every variable set and every test passed, and only then
+    creates or migrates the database. The dialer is asked as well; what it says is a warning only. For the release
+    phase of a PaaS: an exit code other than 0 keeps the old version running. 1 when nothing but the rules is wrong, 2
+    for settings and database.
 
     \b
     Example:
@@ -69,23 +72,30 @@ def release() -> None:
     # These load the rules and requests; `serve` loads its own.
     from integration.cli.access import connect  # noqa: PLC0415
     from integration.cli.examining import Level, examine_dialer, say_finding  # noqa: PLC0415
-    from integration.cli.judging import judge  # noqa: PLC0415
+    from integration.cli.judging import Verdict  # noqa: PLC0415
+    from integration.rules import RulesError, run_tests  # noqa: PLC0415
 
-    environ = bootstrap.read_environment()
-    settings, dialer_settings = bootstrap.read_all_settings(environ)
+    try:
+        settings, dialer_settings, rules = bootstrap.read_for_serving()
+    except RulesError as error:
+        _say_verdict(Verdict(error.name, None, error.mistakes, ()))
+        raise click.exceptions.Exit(1) from None
+    verdict = Verdict(rules.name, rules, (), run_tests(rules))
+    _say_verdict(verdict)
+    if not verdict.is_good:
+        raise click.exceptions.Exit(1)
     migrated = bootstrap.make_database(settings)
     say("✓ the database was migrated" if migrated else "✓ the database needs no migration")
-    verdict = judge(settings.rules_path, environ, None)
-    for line in (*verdict.lines(), verdict.summary()):
-        click.echo(clean(line))
-    if verdict.rules is None or not verdict.is_good:
-        raise click.exceptions.Exit(1)
-    bootstrap.need_public_url(settings, verdict.rules)
-    for finding in examine_dialer(connect(dialer_settings), dialer_settings.base_url, verdict.rules):
+    for finding in examine_dialer(connect(dialer_settings), dialer_settings.base_url, rules):
         if finding.level is Level.OK:
             say_finding(finding)
         else:
             say(f"warning: {finding.about}: {finding.says}")
+
+
+def _say_verdict(verdict: Verdict) -> None:
+    for line in (*verdict.lines(), verdict.summary()):
+        click.echo(clean(line))
 
 
 @click.command()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from integration.cli.terminal import iso, shortened, utc, wrapped
 from integration.ledger import AttemptRow, LeadRow, LeadStory, WritebackRow
+from integration.model import AttemptState, Reason
 from integration.phone import mask, mask_numbers
 
 _LABEL = 12  # columns of the left side
@@ -70,9 +71,21 @@ def _facts(lead: LeadRow, reveal: bool) -> Iterator[str]:
         yield from _pair("call", lead.call_id + (f" ({lead.call_status})" if lead.call_status else ""))
 
 
+# A person settles an attempt and leaves the reason of the doubt where it is.
+_DOUBTS = (Reason.ANSWER_UNCLEAR, Reason.WORKER_LOST)
+_SETTLED_BY_PERSON = {
+    AttemptState.PLACED: "placed, as a person confirmed",
+    AttemptState.RELEASED: "released by a person",
+}
+
+
 def _attempt(attempt: AttemptRow, reveal: bool) -> Iterator[str]:
     status = f", HTTP {attempt.http_status}" if attempt.http_status is not None else ""
-    yield f"Attempt {attempt.n}: {attempt.state}{f' ({attempt.reason}{status})' if attempt.reason else ''}"
+    why = f"{attempt.reason}{status}" if attempt.reason else ""
+    if attempt.reason in _DOUBTS and attempt.state in _SETTLED_BY_PERSON:
+        yield f"Attempt {attempt.n}: {_SETTLED_BY_PERSON[attempt.state]} (before that: {why})"
+    else:
+        yield f"Attempt {attempt.n}: {attempt.state}{f' ({why})' if why else ''}"
     number = _number(reveal)
     caller = f" from {number(attempt.caller_id)}" if attempt.caller_id else ""
     yield from _pair("number", number(attempt.to_number) + caller)

@@ -58,6 +58,15 @@ def say(text: str = "", *, indent: str = "") -> None:
         click.echo(line)
 
 
+def confirmed(question: str) -> bool:
+    """Whether a person says yes. An end of the input, or Ctrl-C at the question, is a no."""
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        click.echo()
+        return False
+
+
 def wrapped(text: str, indent: str = "") -> list[str]:
     """The paragraph cleaned and cut into lines; a long word such as an id is never cut."""
     lines = textwrap.wrap(
@@ -123,6 +132,34 @@ def _inert(cell: object) -> str:
     text = iso(cell) if isinstance(cell, datetime) else "" if cell is None else str(cell)
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds; what is none is told in plain words."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).strip()
+        if not re.fullmatch(r"[+-]?[0-9]{1,4000}", text):  # int() takes 1_000 and digits of other scripts as well
+            self.fail(f"{shortened(clean(text), LONGEST_CELL)!r} is no whole number", param, ctx)
+        number, text = int(text), shortened(text, LONGEST_CELL)
+        bounds = f"from {self.min}" + ("" if self.max is None else f" to {self.max}")
+        if self.min is not None and number < self.min:
+            self.fail(f"{text} is too small; {bounds}", param, ctx)
+        if self.max is not None and number > self.max:
+            self.fail(f"{text} is too large; {bounds}", param, ctx)
+        return number
+
+
+class LeadNumber(Whole):
+    """A lead's number, as a person may type any."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2**63 - 1)  # what both databases can hold
 
 
 # ---- instants -----------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ def test_call_asks_first_and_rings_nobody_without_a_yes(desk, centre):
         assert f"Ring {NUMBER} now? [y/N]" in result.stdout
         assert "acc-east" in result.stdout
         assert centre.url in result.stdout
+        assert result.stdout.endswith("Not placed.\n")
     assert centre.calls() == []
 
 

@@ -46,7 +46,7 @@ def test_a_failing_test_shows_what_was_expected_and_what_came(desk):
     result = desk("check")
     assert result.exit_code == 1
     assert (
-        "config/rules.yaml:25: test failed: We are skipped: expected call dach; got skip our own lead, "
+        "config/rules.yaml:25:1: test failed: We are skipped: expected call dach; got skip our own lead, "
         "decided by the rule `Our own leads` in line 13\n"
     ) in result.stdout
     assert result.stdout.endswith("✗ config/rules.yaml: 1 of 2 tests failed\n")
@@ -63,6 +63,8 @@ def test_warnings_do_not_change_the_exit_code(desk):
 
 def test_it_needs_no_settings_and_minds_no_wrong_ones(desk):
     assert desk("check", DATABASE_URL="mysql://x", CXONE_ORG_ID="!!", PORT="none").exit_code == 0
+    assert desk("check", CXONE_CLIENT_SECRET="x", CXONE_CLIENT_SECRET_FILE="/nope").exit_code == 0
+    assert desk("check", RINGBACK_RULES_FILE="/nope").exit_code == 2
 
 
 def test_the_file_may_be_named_as_argument_or_by_the_setting(desk):
@@ -76,8 +78,16 @@ def test_rules_that_are_not_there_end_with_2_and_a_sentence(terminal, env):
     (terminal.folder / "config").mkdir()
     result = terminal("check", **env)
     assert result.exit_code == 2
-    assert result.stderr.startswith("Error: RINGBACK_RULES: ")
+    assert result.stderr.startswith("Error: RINGBACK_RULES: " if env else "Error: config/rules.yaml is not in this ")
     assert result.stderr.count("\n") == 1
+
+
+def test_rules_that_nobody_named_are_missed_with_the_folder(terminal):
+    result = terminal("check")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: config/rules.yaml is not in this folder ({terminal.folder}); go to the clone or set RINGBACK_RULES\n"
+    )
 
 
 def test_json_holds_the_whole_verdict(desk):
@@ -122,7 +132,7 @@ def test_explain_shows_the_way_to_the_decision_and_masks_the_number(desk):
     assert result.exit_code == 0
     assert result.stdout == (
         "event   id:evt-1\n"
-        "source our-crm, lead 7\n"
+        "source  our-crm, CRM's id 7\n"
         "number  + Phone: +…34 in AT\n"
         "rule    - Our own leads (line 13): wants name is Ringback; name is Anna\\x1b[31m\n"
         "rule    + German-speaking (line 16): fits\n"
@@ -168,6 +178,48 @@ def test_explain_reads_a_form(desk):
     form = "application/x-www-form-urlencoded"
     result = desk("explain", "-", "--content-type", form, stdin="Id=4&Phone=%2B15551234567&Country=US")
     assert result.stdout.endswith("so      call +…67 through us-east\n")
+
+
+def test_explain_takes_one_event_of_a_message_that_holds_several(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    text = text.replace("    record: data\n", "    items: leads\n").replace("event_id: meta.id", "event_id: key")
+    desk.write("config/rules.yaml", text.replace("only: {type: lead.created}", "only: {message.type: lead.created}"))
+    leads = [{"Id": n, "key": f"k{n}", "Phone": f"+1555123456{n}", "Country": "US"} for n in range(3)]
+    body = json.dumps({"type": "lead.created", "leads": leads})
+    every = desk("explain", "-", stdin=body)
+    assert every.exit_code == 0
+    sections = every.stdout.split("\n\n")
+    assert [one.splitlines()[0] for one in sections] == [
+        "event   id:k0 (number 1 of 3)",
+        "event   id:k1 (number 2 of 3)",
+        "event   id:k2 (number 3 of 3)",
+    ]
+    assert [one.splitlines()[1] for one in sections] == [f"source  our-crm, CRM's id {n}" for n in range(3)]
+    assert [one.splitlines()[-1] for one in sections] == ["so      call +…6" + f"{n} through us-east" for n in range(3)]
+    third = desk("explain", "-", "--item", "3", stdin=body)
+    assert third.stdout == sections[2]
+    told = json.loads(desk("explain", "-", "--json", stdin=body).stdout)
+    assert [(one["event"], one["item"]) for one in told["events"]] == [("id:k0", 1), ("id:k1", 2), ("id:k2", 3)]
+    assert json.loads(desk("explain", "-", "--item", "3", "--json", stdin=body).stdout)["event"] == "id:k2"
+    wrong = desk("explain", "-", "--item", "4", stdin=body)
+    assert (wrong.exit_code, "--item can be 1, 2, 3" in wrong.stderr) == (2, True)
+    assert desk("explain", "-", stdin='{"type": "lead.created"}').exit_code == 1
+    assert "nothing in the list" in desk("explain", "-", stdin='{"type": "lead.created", "leads": []}').stdout
+    record = desk("explain", "-", "--record", stdin=json.dumps(leads[1]))
+    assert record.stdout.startswith("source  our-crm, CRM's id 1\n")
+
+
+def test_explain_tells_how_many_events_of_a_message_are_left_out(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    text = text.replace("    record: data\n", "    items: events\n").replace("only: {type: ", "only: {kind: ")
+    desk.write("config/rules.yaml", text.replace("event_id: meta.id", "event_id: key"))
+    events = [{"Id": n, "key": f"k{n}", "kind": f"lead.{'created' if n % 2 else 'deleted'}"} for n in range(5)]
+    result = desk("explain", "-", stdin=json.dumps({"events": events}))
+    assert [line for line in result.stdout.splitlines() if line.startswith("event")] == [
+        "event   id:k1 (number 2 of 5)",
+        "event   id:k3 (number 4 of 5)",
+    ]
+    assert result.stdout.endswith("\n\n3 of the 5 events are not for us: `only:` leaves them out.\n")
 
 
 def test_with_several_sources_explain_asks_which(desk):

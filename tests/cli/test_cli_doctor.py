@@ -51,8 +51,9 @@ def test_it_goes_on_when_settings_are_missing(terminal, tmp_path):
     assert result.exit_code == 1
     told = " ".join(bad(result))
     assert "CXONE_ORG_ID: not set" in told
-    assert "rules: RINGBACK_RULES: config/rules.yaml: no such file" in told
+    assert "rules: config/rules.yaml is not in this folder" in told
     assert any("there is no ledger" in text for text in warned(result))
+    assert "dialer: not asked until the settings are right" in warned(result)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,10 +111,31 @@ def test_it_counts_the_leads_that_need_a_person(desk, office):
     office.ledger.writebacks.park(job, "crm_refused", "the CRM answered 403", 403)
     result = desk("doctor", "--json")
     assert result.exit_code == 0
-    texts = " ".join(warned(result))
-    assert "leads: unknown: 1." in texts
-    assert "leads: parked: 1." in texts
-    assert f"the CRM refused to be told of lead {told};" in texts
+    unknown, parked, untold = warned(result)[-3:]
+    assert unknown.startswith("leads: unknown: lead 1. Nobody knows whether the phone rang.")
+    assert unknown.endswith("`ringback resolve 1 --rung`, `--ring-again` or `--give-up`")
+    assert parked == "leads: parked: lead 2. Nothing was dialled, a person must look: `ringback show 2`"
+    assert untold.startswith(f"leads: the CRM refused to be told of lead {told}: ")
+    assert untold.endswith(f"`ringback show {told}`, then `ringback resolve {told} --tell-crm`")
+
+
+def test_many_leads_that_need_a_person_are_counted_and_the_list_is_named(desk, office):
+    for _ in range(12):
+        office.lead(UNCLEAR)
+    (told,) = [text for text in warned(desk("doctor", "--json")) if text.startswith("leads: ")]
+    assert told.startswith("leads: unknown: leads 12, 11, 10, 9, 8, 7, 6, 5, 4, 3 and 2 more. ")
+    assert "`ringback resolve 12 --rung`" in told
+    assert told.endswith("all of them: `ringback leads --state unknown`")
+
+
+def test_what_hangs_on_a_wrong_setting_is_said_to_be_unchecked(desk, office):
+    result = desk("doctor", "--json", PORT="http")
+    assert result.exit_code == 1
+    assert "database: not checked until the settings are right" in warned(result)
+    both = desk("doctor", "--json", CXONE_CLIENT_SECRET_FILE="/nope")
+    assert any("both CXONE_CLIENT_SECRET and" in text for text in bad(both))
+    both = desk("doctor", "--json", CRM_SECRET_FILE="/nope")
+    assert any("both CRM_SECRET and" in text for text in bad(both))
 
 
 def test_a_broken_promise_in_the_database_is_bad(desk, office):
@@ -130,7 +152,8 @@ def test_a_database_that_is_not_migrated_or_no_database_is_bad(desk):
     desk.write("ringback.db", "")
     assert any("not migrated; run `ringback release`" in text for text in bad(desk("doctor", "--json")))
     desk.write("ringback.db", "this is no database" * 100)
-    assert any("database: it cannot be used" in text for text in bad(desk("doctor", "--json")))
+    told = bad(desk("doctor", "--json"))
+    assert any("database: cannot open the SQLite file ringback.db: the file is not a database" in one for one in told)
 
 
 def test_withheld_dialling_is_a_warning(desk, office):
@@ -187,6 +210,33 @@ def test_release_wants_every_variable_and_every_test(desk):
     assert desk("release").exit_code == 1
 
 
+def test_release_touches_no_database_before_the_rules_are_right(desk):
+    text = (desk.folder / "config/rules.yaml").read_text()
+    desk.write("config/rules.yaml", text.replace("{skip: our own lead}", "{call: dach}"))
+    assert desk("release").exit_code == 1
+    desk.write(
+        "config/rules.yaml",
+        text.replace("{scheme: hmac, header: X-Signature,", "{scheme: hmac, header: X-S, parts: [url, body],"),
+    )
+    assert desk("release").exit_code == 2
+    assert not (desk.folder / "ringback.db").exists()
+
+
+def test_release_names_what_is_wrong_with_settings_and_rules_in_one_run(desk):
+    result = desk("release", CXONE_CLIENT_ID="", PORT="http", CRM_SECRET="", RINGBACK_DAILING="off")
+    assert result.exit_code == 2
+    lines = [line.removeprefix("Error: ") for line in result.stderr.splitlines()]
+    assert [line.partition(":")[0] for line in lines[:4]] == [
+        "RINGBACK_DAILING",
+        "PORT",
+        "CXONE_CLIENT_ID",
+        "config/rules.yaml",
+    ]
+    assert "${CRM_SECRET} is empty" in lines[3]
+    assert lines[4:] == ["config/rules.yaml cannot be used; `ringback check` says the same"]
+    assert not (desk.folder / "ringback.db").exists()
+
+
 def test_what_the_dialer_says_does_not_stop_a_release(desk):
     result = desk("release", CXONE_CLIENT_SECRET="wrong")
     assert result.exit_code == 0
@@ -205,6 +255,7 @@ def test_release_of_a_file_that_is_no_database_is_a_sentence(desk):
     result = desk("release")
     assert result.exit_code == 2
     assert "file is not a database" in result.stderr
+    assert not (desk.folder / "ringback.db.lock").exists()
 
 
 def test_release_works_on_postgresql(desk, postgres_url):

@@ -71,6 +71,38 @@ def test_leads_can_be_narrowed_by_state_time_and_number(desk, office):
     assert "--limit shows more" in limited.stderr
 
 
+def test_the_crm_column_has_words_of_its_own(desk, office):
+    telling, told, not_told = office.lead(PLACED), office.lead(PLACED), office.lead(Phone="none")
+    office.ledger.writebacks.done(office.ledger.writebacks.take(told), 200, "the CRM answered 200")
+    job = office.ledger.writebacks.take(not_told)
+    office.ledger.writebacks.park(job, Reason.CRM_REFUSED, "the CRM answered 403", 403)
+    lines = desk("leads").stdout.splitlines()[1:]
+    assert [line.split()[3] for line in lines if " parked " in line] == ["parked"]
+    assert sum("  not told  " in line for line in lines) == 1
+    assert sum("  told  " in line for line in lines) == 1
+    assert sum("  telling  " in line for line in lines) == 1
+
+    def ids(*args: str) -> list[int]:
+        return [one["id"] for one in json.loads(desk("leads", "--json", *args).stdout)]
+
+    assert ids("--crm", "parked") == [not_told]
+    assert ids("--crm", "done", "--crm", "pending") == [told, telling]
+    assert ids("--crm", "done", "--state", "parked") == []
+    assert desk("leads", "--crm", "done", "--state", "parked").stdout == "No lead fits.\n"
+    assert desk("leads", "--crm", "told").exit_code == 2
+
+
+def test_the_oldest_lead_that_fits_is_found_behind_many_that_do_not(desk, office):
+    first = office.lead(PLACED)
+    office.ledger.writebacks.done(office.ledger.writebacks.take(first), 200, "the CRM answered 200")
+    for _ in range(12):
+        office.lead(PLACED)
+    told = json.loads(desk("leads", "--crm", "done", "--limit", "2", "--json").stdout)
+    assert [one["id"] for one in told] == [first]
+    result = desk("leads", "--crm", "pending", "--limit", "3")
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["13", "12", "11"]
+
+
 def test_json_masks_numbers_and_names_the_rule(desk, office):
     office.lead(PLACED)
     (told,) = json.loads(desk("leads", "--json").stdout)
@@ -172,6 +204,18 @@ def test_show_tells_the_whole_story_with_numbers_masked(desk, office):
     assert "9999" not in result.stdout
 
 
+def test_an_attempt_that_a_person_settled_does_not_contradict_itself(desk, office):
+    lead = office.lead(UNCLEAR)
+    desk("resolve", str(lead), "--rung", "--by", "Kim")
+    told = desk("show", str(lead)).stdout
+    assert "Attempt 1: placed, as a person confirmed (before that: answer_unclear, HTTP 500)" in told
+    assert "placed (answer_unclear" not in told
+    again = office.lead(UNCLEAR)
+    desk("resolve", str(again), "--ring-again", "--yes")
+    told = desk("show", str(again)).stdout
+    assert "Attempt 1: released by a person (before that: answer_unclear, HTTP 500)" in told
+
+
 def test_show_reveals_numbers_and_the_message_only_when_asked(desk, office):
     lead = office.lead(PLACED)
     result = desk("show", str(lead), "--reveal")
@@ -207,6 +251,31 @@ def test_show_of_a_parked_lead_without_a_decision(desk, office):
     result = desk("show", str(lead))
     assert result.exit_code == 0
     assert f"Lead {lead}: parked (" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("show", "abc"), "'abc' is no whole number"),
+        (("show", "1.5"), "'1.5' is no whole number"),
+        (("show", "1_0"), "'1_0' is no whole number"),
+        (("show", "9" * 50), "9… is too large; from 1 to 9223372036854775807"),
+        (("show", "0"), "0 is too small; from 1"),
+        (("serve", "--port", "abc"), "'abc' is no whole number"),
+        (("serve", "--port", "99999"), "99999 is too large; from 0 to 65535"),
+        (("leads", "--limit", "x"), "'x' is no whole number"),
+        (("resolve", "abc", "--give-up"), "'abc' is no whole number"),
+        (("send", "our-crm", "--count", "many"), "'many' is no whole number"),
+        (("doctor", "5"), "`ringback show 5` tells the story of lead 5"),
+        (("doctor", "rules"), "doctor takes no argument"),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_plain_words(desk, args, told):
+    result = desk(*args)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert "integer" not in result.stderr
+    assert "No such command" not in result.stderr
 
 
 @pytest.mark.parametrize(

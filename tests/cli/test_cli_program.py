@@ -237,7 +237,8 @@ def test_serve_runs_until_it_is_told_to_stop_and_a_second_one_is_refused(tmp_pat
             assert any("event=server.started" in line for line in server.stdout)
             second = run("serve", "--port", "0", cwd=tmp_path, env=env)
             assert second.returncode == 2
-            assert second.stderr.startswith("Error: another `ringback serve` works ringback.db")
+            assert second.stderr.startswith("Error: another `ringback serve` works ")
+            assert "ringback.db; stop it first" in second.stderr
             assert run("leads", cwd=tmp_path, env=env).stdout == "No leads yet.\n"
         finally:
             server.send_signal(signal.SIGTERM)

@@ -89,6 +89,28 @@ def test_an_order_that_makes_no_sense_ends_with_2_and_changes_nothing(desk, offi
     assert office.state(unknown) is LeadState.UNKNOWN
 
 
+def test_two_orders_at_once_are_refused_and_neither_is_obeyed(desk, office, unknown):
+    result = desk("resolve", str(unknown), "--give-up", "--ring-again", "--yes")
+    assert result.exit_code == 2
+    assert "give one order only: --give-up or --ring-again" in result.stderr
+    assert office.state(unknown) is LeadState.UNKNOWN
+    twice = desk("resolve", str(unknown), "--give-up", "--give-up")
+    assert twice.exit_code == 0
+
+
+def test_an_order_that_moves_nothing_does_not_say_that_it_did(desk, office):
+    blocked = office.lead(REFUSED)
+    told = desk("resolve", str(blocked), "--tell-crm").stdout
+    assert f"Lead {blocked} stays blocked; its write-back goes out again" in told
+    told = desk("resolve", str(blocked), "--decide-again").stdout
+    assert f"Lead {blocked} goes to the rules again." in told
+
+
+def test_a_no_is_answered_in_words(desk, office, unknown):
+    result = desk("resolve", str(unknown), "--ring-again", stdin="n\n")
+    assert f"Lead {unknown} is not rung again; it stays unknown." in result.stdout
+
+
 def test_a_lead_that_is_not_there_ends_with_1(desk, office):
     result = desk("resolve", "99", "--give-up")
     assert result.exit_code == 1
