@@ -13,7 +13,7 @@ import click
 
 from integration.demo import show
 from integration.demo.judge import problems_of, problems_of_journal
-from integration.demo.stage import Interrupts, Stage, StageError, set_up
+from integration.demo.stage import Interrupts, Stage, StageError, admins_rules_differ, set_up
 from integration.demo.stories import SPARE, STORIES, Story
 from integration.demo.witness import Delivery, Seen, Witness
 from integration.http import HttpError
@@ -49,7 +49,7 @@ def _play(stage: Stage, *, keep: bool) -> int:
     began_at = time.monotonic()
     witness = Witness(stage)
     try:
-        show.opening(stage)
+        show.opening(stage, own_rules_differ=admins_rules_differ())
         wrong = _all_stories(stage, witness, began_at)
         if not keep:
             show.how_to_go_on()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from integration.demo.stage import Child, Stage
+from integration.demo.stage import RULES_NAME, Child, Stage
 from integration.demo.stories import SOURCE, STORIES, Story
 from integration.demo.witness import Delivery, Seen
 
@@ -17,15 +17,22 @@ _WIDTH = 98
 _LABEL = 20
 
 
-def opening(stage: Stage) -> None:
-    """What runs where."""
+def opening(stage: Stage, *, own_rules_differ: bool) -> None:
+    """What runs where, and by which rules."""
     click.echo("Ringback, the real server, between a contact centre and a CRM that exist only on this machine.")
     click.echo(f"Nobody's phone rings. {len(STORIES)} webhooks are sent, and what comes of each is seen from outside.")
     click.echo()
     _line("contact centre", stage.contact_centre_url)
     _line("CRM", stage.crm_url)
     _line("Ringback", f"{stage.server_url}/hooks/{SOURCE}")
-    _line("", "with config/rules.yaml, and its ledger in a temporary SQLite file")
+    _line("rules", f"{RULES_NAME}, a copy of the config/rules.yaml that ships")
+    if own_rules_differ:
+        _line(
+            "",
+            "your config/rules.yaml differs from the one that ships; the demo rehearses the shipped one; for yours: "
+            "`ringback check`, `ringback explain FILE`",
+        )
+    _line("ledger", "a temporary SQLite file")
 
 
 def story(number: int, told: Story, seen: Seen | None, problems: list[str]) -> None:
@@ -48,7 +55,7 @@ def _decision(seen: Seen) -> str:
     lead = seen.lead
     if lead is None:
         return "none: nothing of it was kept"
-    rule = f'rule "{lead.rule_name}", config/rules.yaml:{lead.rule_line}' if lead.rule_name else "no rule"
+    rule = f'rule "{lead.rule_name}", {RULES_NAME}:{lead.rule_line}' if lead.rule_name else "no rule"
     if lead.account is not None:
         return f"call from {lead.account}: {rule}"
     return f"{lead.state} ({lead.reason}): {rule}"
@@ -88,7 +95,7 @@ def summary(right: int, asked: Counter[str] | None, seconds: float, problems: li
 
 def trouble(server: Child) -> None:
     """After something went wrong: what the server said last."""
-    click.echo("The demo expects config/rules.yaml as it ships. The server's last lines:")
+    click.echo("The server's last lines:")
     for line in server.last_lines():
         click.echo(f"  | {line}")
 
@@ -98,27 +105,38 @@ def how_to_go_on() -> None:
 
 
 def kept(stage: Stage, delivery: Delivery) -> None:
-    """Everything that is needed to send another lead."""
-    body = shlex.quote(delivery.body.decode())
+    """Everything that is needed to look around and to send another lead; what is to be pasted stands unwrapped."""
+    authorization = f"-H 'Authorization: Bearer {stage.crm_token}'"
     click.echo()
     click.echo(click.style("All of it keeps running until Ctrl-C.", bold=True))
     _line("webhooks go to", f"{stage.server_url}/hooks/{SOURCE}")
-    _line("CRM's records", f"{stage.crm_url}/leads")
     _line("asked to ring", f"{stage.contact_centre_url}/_sandbox/requests")
-    _line("OUR_CRM_SECRET", stage.secret)
-    _line("OUR_CRM_TOKEN", stage.crm_token)
-    _line("DATABASE_URL", stage.database_url)
+    click.echo()
+    click.echo("In a second terminal, after `. .venv/bin/activate`, this line points ringback at it:")
+    click.echo()
+    click.echo(_export(stage))
+    click.echo()
+    click.echo("Then try ringback leads, show 1, doctor, accounts, call +15551234109 --account us-east, or")
+    click.echo(f"send {SOURCE} (the CRM has no record of the leads that `send` makes up, and refuses their results).")
+    click.echo()
+    click.echo("The CRM's records:")
+    click.echo()
+    click.echo(f"curl -s {stage.crm_url}/leads {authorization}")
     click.echo()
     click.echo("Another lead, and its record afterwards (send it twice, and nobody is rung twice):")
     click.echo()
-    click.echo(f"body={body}")
+    click.echo(f"body={shlex.quote(delivery.body.decode())}")
     click.echo(f"signature=$(printf %s \"$body\" | openssl dgst -sha256 -hmac {stage.secret} | sed 's/.* //')")
     click.echo(f"curl -s {stage.server_url}/hooks/{SOURCE} -H 'Content-Type: application/json' \\")
     click.echo('  -H "X-Signature: sha256=$signature" -d "$body"')
-    click.echo(
-        f"sleep 1; curl -s {stage.crm_url}/leads/{delivery.record_id} -H 'Authorization: Bearer {stage.crm_token}'"
-    )
+    click.echo(f"sleep 1; curl -s {stage.crm_url}/leads/{delivery.record_id} {authorization}")
     click.echo()
+
+
+def _export(stage: Stage) -> str:
+    """One line for a shell. PUBLIC_URL is where `send` sends: what another shell has there would be a real server."""
+    settings = {**stage.settings, "PUBLIC_URL": stage.server_url}
+    return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
 
 
 def _line(label: str, text: str) -> None:

@@ -1,7 +1,8 @@
 """The processes of the demo: a contact centre, a CRM and the real server, on free ports of this machine.
 
 The server gets an environment of its own. What the user has set, above all a DATABASE_URL or the keys of a
-real contact centre, must never reach a rehearsal.
+real contact centre, must never reach a rehearsal. The rules are the demo's own too, a copy of those that ship:
+what the stories must come to does not depend on what an admin has made of config/rules.yaml.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "config" / "rules.yaml"
+RULES = Path(__file__).with_name("rules.yaml")
+RULES_NAME = RULES.relative_to(ROOT).as_posix()
+ADMINS_RULES = Path("config", "rules.yaml")
+LEASH = Path(__file__).with_name("leash.py")
 START_SECONDS = 8.0
 STOP_SECONDS = 3.0
 LINES_KEPT = 200
@@ -90,7 +94,7 @@ class Child:
         self._silent = False
         self.process = subprocess.Popen(  # noqa: S603 - this Python, with arguments of this file
             [sys.executable, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # never written to; its end tells `leash` that we are gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -142,8 +146,9 @@ class Child:
             self.process.kill()
             self.process.wait()
         self._reader.join(STOP_SECONDS)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def _read(self, output: IO[str]) -> None:
         for line in output:
@@ -163,11 +168,22 @@ class Stage:
     contact_centre_url: str
     crm: Child
     crm_url: str
-    crm_token: str
     server: Child
     server_url: str
-    secret: str  # of the webhooks' signatures
-    database_url: str
+    settings: Mapping[str, str]  # the server's, as environment variables
+
+    @property
+    def crm_token(self) -> str:
+        return self.settings["OUR_CRM_TOKEN"]
+
+    @property
+    def secret(self) -> str:
+        """What webhooks are signed with."""
+        return self.settings["OUR_CRM_SECRET"]
+
+    @property
+    def database_url(self) -> str:
+        return self.settings["DATABASE_URL"]
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -177,15 +193,13 @@ class Stage:
 @contextlib.contextmanager
 def set_up(interrupts: Interrupts) -> Iterator[Stage]:
     """Start everything; end it and remove its files when the block ends, however it ends. Raises StageError."""
-    if not RULES.is_file():
-        raise StageError(f"The demo needs the rules file {RULES}, which is not there; run it in a full checkout")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringback-demo-")))
         environ = clean_environment()
 
         def start(name: str, arguments: tuple[str, ...], environ: Mapping[str, str]) -> Child:
             interrupts.hold()
-            child = Child(name, arguments, folder, environ)
+            child = Child(name, leashed(arguments, folder), folder, environ)
             stack.callback(child.stop)
             stack.callback(interrupts.hold)  # runs before any stop: nothing may cut the cleaning up short
             interrupts.release()
@@ -195,17 +209,15 @@ def set_up(interrupts: Interrupts) -> Iterator[Stage]:
         crm = start("The sandbox CRM", CRM, environ)
         contact_centre_url = contact_centre.wait_for(_json_line)["url"]
         crm_said = crm.wait_for(_json_line)
-        secret = secrets.token_hex(24)
-        database_url = f"sqlite:///{folder / 'demo.db'}"
         settings = {
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": f"sqlite:///{folder / 'demo.db'}",
             "RINGBACK_RULES": str(RULES),
             "CXONE_BASE_URL": contact_centre_url,
             "CXONE_CLIENT_ID": "sandbox-client",
             "CXONE_CLIENT_SECRET": "sandbox-secret",
             "CRM_URL": crm_said["url"],
             "OUR_CRM_TOKEN": crm_said["token"],
-            "OUR_CRM_SECRET": secret,
+            "OUR_CRM_SECRET": secrets.token_hex(24),
         }
         server = start("The server (`ringback serve`)", SERVE, {**environ, **settings})
         port = server.wait_for(find_port)
@@ -214,12 +226,27 @@ def set_up(interrupts: Interrupts) -> Iterator[Stage]:
             contact_centre_url=contact_centre_url,
             crm=crm,
             crm_url=crm_said["url"],
-            crm_token=crm_said["token"],
             server=server,
             server_url=f"http://127.0.0.1:{port}",
-            secret=secret,
-            database_url=database_url,
+            settings=settings,
         )
+
+
+def leashed(arguments: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """`-m MODULE ...` in a process that ends with this one, however this one ends, and then removes `folder`."""
+    return ("-P", str(LEASH), str(folder), *arguments[1:])
+
+
+def admins_rules_differ() -> bool:
+    """Whether this folder has a config/rules.yaml that is not the one that ships. False when it cannot be read."""
+    try:
+        return ADMINS_RULES.is_file() and _text(ADMINS_RULES) != _text(RULES)
+    except OSError:
+        return False
+
+
+def _text(path: Path) -> bytes:
+    return path.read_bytes().replace(b"\r\n", b"\n")  # git may have written the line ends of its platform
 
 
 def clean_environment() -> dict[str, str]:

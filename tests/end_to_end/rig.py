@@ -233,7 +233,7 @@ class Burst:
 
 
 class Cable:
-    """A connection to another server that can be cut: a port that forwards what it gets."""
+    """A connection to another server that can be cut, or fall silent: a port that forwards what it gets."""
 
     def __init__(self, host: str, port: int) -> None:
         self._to = (host, port)
@@ -242,6 +242,8 @@ class Cable:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -255,8 +257,17 @@ class Cable:
     def mend(self) -> None:
         self._is_cut = False
 
+    def freeze(self) -> None:
+        """Hold everything back, and keep every connection and take new ones: the server at the other end froze."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Deliver what was held back, and go on."""
+        self._flows.set()
+
     def close(self) -> None:
         self.cut()
+        self.thaw()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -284,6 +295,7 @@ class Cable:
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._flows.wait()
                 target.sendall(data)
         for sock in (source, target):
             with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,9 +18,10 @@ import pytest
 
 from integration.demo import run_demo, stage, witness
 from integration.demo.judge import problems_of_journal
-from integration.demo.stage import ROOT, Stage
+from integration.demo.stage import ROOT, RULES, Stage, admins_rules_differ
 from integration.demo.stories import STORIES
 from integration.http import Client
+from tests.end_to_end.rig import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +42,11 @@ def test_the_demo_comes_out_right(tmp_path: Path) -> None:
     assert "7 of 7 came out right" in finished.stdout
     assert "The contact centre was asked 3 times, for each lead at most once." in finished.stdout
     assert finished.stdout.count("✓") == 7
+    assert (
+        "rules                integration/demo/rules.yaml, a copy of the config/rules.yaml that ships"
+        in finished.stdout
+    )
+    assert "differs" not in finished.stdout
     assert "\x1b" not in finished.stdout
     assert max(len(line) for line in finished.stdout.splitlines()) <= 100
     assert finished.stderr == ""
@@ -58,6 +65,35 @@ def test_the_demo_uses_nothing_of_the_users_own_settings(tmp_path: Path) -> None
     )
     finished = subprocess.run(DEMO, check=False, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_the_demo_says_that_it_rehearses_the_shipped_rules_and_not_the_admins_own(tmp_path: Path) -> None:
+    own = tmp_path / "config" / "rules.yaml"
+    own.parent.mkdir()
+    own.write_text("rules: [not, ready, yet]\n")
+    finished = subprocess.run(
+        DEMO, check=False, env=_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert (
+        "your config/rules.yaml differs from the one that ships; the demo rehearses the shipped one; for yours: "
+        "`ringback check`, `ringback explain FILE`"
+    ) in " ".join(finished.stdout.split())
+    assert max(len(line) for line in finished.stdout.splitlines()) <= 100
+
+
+def test_line_ends_alone_are_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not admins_rules_differ()
+    own = tmp_path / "config" / "rules.yaml"
+    own.parent.mkdir()
+    own.write_bytes(RULES.read_bytes().replace(b"\n", b"\r\n"))
+    assert not admins_rules_differ()
+    own.write_bytes(RULES.read_bytes().replace(b"500", b"250"))
+    assert admins_rules_differ()
+    own.unlink()
+    own.mkdir()
+    assert not admins_rules_differ()
 
 
 # ---- the demo must see what is wrong ----------------------------------------------------------------
@@ -130,17 +166,17 @@ def test_the_demo_fails_and_says_what_went_wrong(
 def test_a_server_that_does_not_start_is_told_with_its_last_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stage, "SERVE", ("-c", "print('no room on this machine'); raise SystemExit(2)"))
+    monkeypatch.setattr(stage, "SERVE", ("-m", "integration", "serve", "--host", "no room on this machine"))
     assert run_demo(keep=False) == 1
     printed = capsys.readouterr().err
     assert "The server (`ringback serve`) did not start" in printed
-    assert "| no room on this machine" in printed
+    assert "| Error: --host: 'no room on this machine' is no address" in printed
 
 
 def test_a_server_that_is_never_ready_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stage, "SERVE", ("-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(stage, "SERVE", stage.CRM)
     monkeypatch.setattr(stage, "START_SECONDS", 1.0)
     assert run_demo(keep=False) == 1
     assert "was not ready within 1 s" in capsys.readouterr().err
@@ -149,11 +185,11 @@ def test_a_server_that_is_never_ready_is_not_waited_for_for_ever(
 # ---- --keep, and the end ----------------------------------------------------------------------------
 
 
-def _keep(tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
-    """A demo that keeps running, and all it said until then."""
+def _keep(tmp_path: Path, until: str = "sleep 1; curl") -> tuple[subprocess.Popen[str], str]:
+    """A demo that keeps running, and all it said until a line that begins so."""
     process = subprocess.Popen(
         [*DEMO, "--keep"],
-        env=_environment(PYTHONUNBUFFERED="1"),
+        env=_environment(PYTHONUNBUFFERED="1", TMPDIR=str(tmp_path)),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -164,7 +200,7 @@ def _keep(tmp_path: Path) -> tuple[subprocess.Popen[str], str]:
     said = ""
     for line in process.stdout:
         said += line
-        if line.startswith("sleep 1; curl"):
+        if line.startswith(until):
             break
     return process, said
 
@@ -186,6 +222,45 @@ def test_a_kept_demo_takes_another_lead_and_leaves_nothing_behind(tmp_path: Path
     assert "Stopped." in rest
     url = said[said.index("http://127.0.0.1") :].split()[0]
     assert _is_gone(url)
+
+
+def _in_shell(*lines: str) -> str:
+    """What a shell prints that is given these lines, and nothing of this process's settings."""
+    run = subprocess.run(
+        ["sh", "-c", "\n".join(lines)], check=False, env=_environment(), capture_output=True, text=True, timeout=30
+    )
+    return run.stdout + run.stderr
+
+
+def test_one_line_of_a_kept_demo_points_every_command_at_it(tmp_path: Path) -> None:
+    process, said = _keep(tmp_path)
+    ringback = f"{sys.executable} -m integration"
+    try:
+        (export,) = (line for line in said.splitlines() if line.startswith("export "))
+        kept = json.loads(_in_shell(export, f"{ringback} leads --json"))
+        assert {lead["record_id"] for lead in kept} == {"1", "2", "3", "4", "6"}
+        assert "Lead 1: called" in _in_shell(export, f"{ringback} show 1")
+        assert "US East" in _in_shell(export, f"{ringback} accounts")
+        doctor = _in_shell(export, f"{ringback} doctor")
+        assert "ERROR" not in doctor
+        assert "No problem" in doctor
+        assert "Placed: call " in _in_shell(export, f"{ringback} call +15551234109 --account us-east --yes")
+        assert "1 accepted" in _in_shell(export, f"{ringback} send our-crm")
+        (records,) = (line for line in said.splitlines() if line.startswith("curl ") and "/leads " in line)
+        assert len(json.loads(_in_shell(records))) == 7
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
+
+
+@pytest.mark.parametrize("until", ["Nobody's phone rings", "sleep 1; curl"], ids=["in a story", "while it is kept"])
+def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, until: str) -> None:
+    process, said = _keep(tmp_path, until)
+    process.kill()
+    rest, _ = process.communicate(timeout=15)
+    wait_until(lambda: list(tmp_path.iterdir()) == [])
+    urls = {word.split("/hooks")[0] for word in (said + rest).split() if word.startswith("http://127.0.0.1")}
+    wait_until(lambda: all(_is_gone(url.split("/_sandbox")[0].split("/leads")[0]) for url in urls))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
