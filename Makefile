@@ -8,7 +8,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: demo test quick lint format lock clean
+.PHONY: demo test quick bench lint format lock clean
 
 demo: .venv/ready
 	@$(BIN)/python -m integration demo
@@ -19,6 +19,10 @@ test: .venv/ready
 # The tests that start no processes.
 quick: .venv/ready
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# How fast: the real server against the sandbox, beside two references in the same run (about 6 minutes).
+bench: .venv/ready
+	$(BIN)/python -m bench
 
 lint: .venv/ready
 	$(BIN)/ruff format --check
@@ -44,5 +48,5 @@ clean:
 	@echo "Setting up .venv (once; a minute at most)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch .venv/ready
