@@ -25,7 +25,7 @@ from integration.http import Client, default_ssl_context
 from integration.ledger import Ledger, NewEvent, open_database
 from integration.ledger.postgres import PostgresDatabase
 from integration.log import set_up_logging
-from integration.model import LeadId
+from integration.model import LeadId, LeadState
 from integration.pipeline import Pipeline, Services
 from integration.rules import decide, load_rules
 from integration.settings import Dialing
@@ -86,7 +86,7 @@ class Child:
     def live(self) -> None:
         """Recover what an earlier process left, then do all there is to do."""
         self.ledger.upkeep.heartbeat(f"worker-{os.getpid()}")
-        self.ledger.upkeep.recover(alone=True)
+        self.recover()
         if self.order["is_sent"]:
             self.receive()
         for _ in range(10):
@@ -98,6 +98,14 @@ class Child:
                 self.advance(lead_id)
             for lead_id in self.ledger.upkeep.due_writebacks():
                 self.pipeline.write_back(lead_id)
+
+    def recover(self) -> None:
+        """As the runner, which looks again and again: a dead process's connection may hold its row a moment longer."""
+        until = time.monotonic() + 3.0
+        self.ledger.upkeep.recover(alone=True)
+        while {LeadState.CLAIMED, LeadState.DIALING} & set(self.ledger.reading.counts()) and time.monotonic() < until:
+            time.sleep(0.02)
+            self.ledger.upkeep.recover(alone=True)
 
     def receive(self) -> None:
         """As the web door: kept first, acknowledged then."""
