@@ -34,6 +34,7 @@ from integration.web.hooks import BODY_LIMIT
 REQUEST_SECONDS = 10.0  # a request must have arrived whole by then
 IDLE_SECONDS = 60.0  # a kept connection without a request is closed after that
 LINGER_SECONDS = 2.0  # after the last answer, for the sender to take it before the connection is closed
+KEPT_SECONDS = 0.4  # at the end, for a kept connection to send what it is sending
 HEADER_LIMIT = 16 * 1024
 CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems
 CROWDED = 400  # from so many connections on, the longest waiting go first
@@ -105,12 +106,22 @@ class WebServer:
         self._server.accepting = False
         self._server.del_channel(self._map)
         self._server.socket.close()
-        while time.monotonic() < until and any(_is_busy(channel) for channel in self._channels()):
-            self._turn(0.02)
+        self._answer_the_kept(until)
         self._dispatcher.shutdown(timeout=max(0.1, until - time.monotonic()))
         for channel in self._channels():
             channel.flush_last()
         wasyncore.close_all(self._map, ignore_all=True)
+
+    def _answer_the_kept(self, until: float) -> None:
+        """Answer what is under way, and once more each kept connection that speaks up within a moment.
+
+        Its sender may be writing already: it gets an answer that ends the connection, and not a broken pipe.
+        """
+        busy_at = time.monotonic()
+        while self._channels() and time.monotonic() < until and time.monotonic() - busy_at < KEPT_SECONDS:
+            self._turn(0.02)
+            if any(_is_busy(channel) for channel in self._channels()):
+                busy_at = time.monotonic()
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=0.0 if self._server.at_once else timeout, map=self._map, use_poll=True, count=1)

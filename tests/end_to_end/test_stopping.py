@@ -35,8 +35,10 @@ def test_under_load_nothing_that_was_acknowledged_is_lost(rig: Rig, kept: bool) 
         rig.terminate()
         assert rig.wait_for_exit(LONGEST_STOP_SECONDS) == 0
         sent = burst.join()
-    # Whoever was told that the connection ends came again, to a server that was gone. Nobody was cut off.
-    assert {one.error for one in sent if one.status is None} <= {"ConnectionRefusedError"}
+    # Whoever was told that the connection ends came again, to a server that was gone. Nobody on a kept connection was
+    # cut off; a new one whose handshake ends in the instant in which the port is closed is reset by the kernel.
+    gone = {"ConnectionRefusedError"} if kept else {"ConnectionRefusedError", "ConnectionResetError"}
+    assert {one.error for one in sent if one.status is None} <= gone
     assert rig.states()[LeadState.DIALING] == 0
     assert rig.states()[LeadState.CLAIMED] == 0
     rig.start()
