@@ -20,6 +20,10 @@ GRAIN_SECONDS = 0.02
 class Expiring(Protocol):
     """Something that may last too long."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, so that nobody need wake up for it. Read at any moment, without a lock."""
+
     def expire(self) -> None:
         """Its time is up, or it ended long ago and has nothing to do here. Must neither block nor raise."""
 
@@ -49,6 +53,8 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             with self._wake:
+                while self._due and self._due[0][2].is_over:  # nearly all end in time
+                    heapq.heappop(self._due)
                 if not self._due:
                     self._wake.wait()
                     continue

@@ -39,7 +39,7 @@ import urllib3
 from requests.utils import requote_uri
 
 from integration.deadlines import watchdog
-from integration.http.connections import FRESH_POOLS, KEPT_POOLS, Adapter, Exchange, here
+from integration.http.connections import Adapter, Exchange, here
 from integration.http.errors import HttpError, NotSent, NotSentKind, Unclear, UnclearKind
 
 __all__ = [
@@ -77,8 +77,8 @@ class Client:
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None, pool_size: int = 20) -> None:
         context = ssl_context or default_ssl_context()
-        self._pooled = Adapter(context, pool_size, KEPT_POOLS)
-        self._fresh = Adapter(context, 1, FRESH_POOLS)
+        self._kept = Adapter(context, pool_size)
+        self._fresh = Adapter(context, 0)
 
     def request(
         self,
@@ -94,7 +94,7 @@ class Client:
         For requests that do no harm when sent again: a server may drop a kept connection just as it
         is used, which comes out as Unclear.
         """
-        return _exchange(self._pooled, method, url, headers, body, deadline_seconds, None)
+        return _exchange(self._kept, method, url, headers, body, deadline_seconds, None)
 
     def request_once(
         self,
@@ -117,7 +117,7 @@ class Client:
 
     def close(self) -> None:
         """Close all kept connections."""
-        self._pooled.close()
+        self._kept.close()
         self._fresh.close()
 
 
@@ -166,8 +166,7 @@ def _exchange(  # noqa: PLR0917 - called in two places, with names that match
     deadline_seconds: float,
     send_by: float | None,
 ) -> Answer:
-    host = _host(url)
-    prepared = _prepare(method, url, host, headers, body)
+    prepared, host = _prepare(method, url, headers, body)
     exchange = Exchange(host, deadline_seconds, send_by)
     here.exchange = exchange
     watchdog.watch(exchange, exchange.deadline)
@@ -185,8 +184,28 @@ def _exchange(  # noqa: PLR0917 - called in two places, with names that match
     raise failure
 
 
-def _host(url: str) -> str:
-    """Host and port of a URL that may be used; raises NotSent("bad_address") for all others."""
+def _prepare(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+) -> tuple[requests.PreparedRequest, str]:
+    """The request, and the host as the URL names it. Raises NotSent for what may not or cannot be sent."""
+    host, address = _address(url)
+    plain = {"Accept-Encoding": "identity", "User-Agent": "ringback", **headers}
+    prepared = requests.PreparedRequest()
+    try:
+        "".join([*plain, *plain.values()]).encode("latin-1")  # what HTTP takes; said while it is harmless
+        # Not `prepare`: it looks for cookies, hooks and passwords as well, for twice the time.
+        prepared.prepare_method(method)
+        prepared.url = address
+        prepared.prepare_headers(plain)
+        prepared.prepare_body(body, None)
+    except (requests.RequestException, ValueError):
+        raise NotSent("bad_request", host, "the address or a header holds what HTTP does not take") from None
+    return prepared, host
+
+
+@functools.lru_cache(maxsize=256)
+def _address(url: str) -> tuple[str, str]:
+    """Host and port of a URL that may be used, and the URL as it is sent. Raises NotSent for all others."""
     try:
         parts = urlsplit(url)
         port, name = parts.port, parts.hostname or ""
@@ -201,22 +220,15 @@ def _host(url: str) -> str:
         raise NotSent("bad_address", host, "it holds a space, a backslash or a control character")
     if any(unquote(segment) in {".", ".."} for segment in parts.path.split("/")):
         raise NotSent("bad_address", host, "its path holds a segment . or .. and would change")
-    return host
-
-
-def _prepare(
-    method: str, url: str, host: str, headers: Mapping[str, str], body: bytes | None
-) -> requests.PreparedRequest:
-    plain = {"Accept-Encoding": "identity", "User-Agent": "ringback", **headers}
     prepared = requests.PreparedRequest()
     try:
-        "".join([*plain, *plain.values()]).encode("latin-1")  # what HTTP takes; said while it is harmless
-        prepared.prepare(method=method, url=url, headers=plain, data=body)
+        prepared.prepare_url(url, None)
     except (requests.RequestException, ValueError):
         raise NotSent("bad_request", host, "the address or a header holds what HTTP does not take") from None
-    if urlsplit(prepared.url or "").path != requote_uri(urlsplit(url).path or "/"):
+    address = prepared.url or ""
+    if urlsplit(address).path != requote_uri(parts.path or "/"):
         raise NotSent("bad_address", host, "its path would change on the way")
-    return prepared
+    return host, address
 
 
 def _answer(response: requests.Response, exchange: Exchange) -> Answer:

@@ -1,8 +1,9 @@
 """When the first byte of a request leaves, and how its waiting ends: the moments that decide what is known.
 
-`requests` and `urllib3` keep these moments to themselves, so the connections here are subclasses of
-theirs (written against urllib3 2.8). An exchange is bound to its thread; the connection that serves
-it finds it there, reports to it, and asks it whether it may still send.
+`requests` and `urllib3` keep these moments to themselves, and spend on what is not wanted here (redirects, retries,
+proxies, cookies) more than on the exchange. So below requests' adapter the connections are our own: a socket, one
+write, and the standard library's reader of answers. An exchange is bound to its thread, because the adapter's
+interface has no place for it.
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ from __future__ import annotations
 import contextlib
 import http.client
 import queue
+import re
+import select
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-import urllib3
+import cachetools
+import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.structures import CaseInsensitiveDict
 
 from integration.http.errors import NotSent
 
-IDLE_SECONDS = 4.0  # a pooled connection that was idle for longer is not used again: servers drop at 5
+IDLE_SECONDS = 4.0  # a kept connection that was idle for longer is not used again: servers drop at 5
+HOSTS = 32  # whose connections are kept
 LOOKUPS_AT_ONCE = 64  # name lookups cannot be stopped; hanging ones must not pile up
 
 
@@ -40,7 +45,7 @@ class Exchange:
         self.expired = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._over = False
+        self.is_over = False
 
     def connect_seconds(self) -> float:
         """How long a connection may still take; raises NotSent when there is no time left."""
@@ -70,7 +75,7 @@ class Exchange:
         its TLS state, and a write at that moment would go out in clear.
         """
         with self._lock:
-            if self._over:
+            if self.is_over:
                 return
             self.expired = True
             if self._socket is not None:
@@ -80,7 +85,7 @@ class Exchange:
     def release(self) -> None:
         """The connection goes back to a pool, or the exchange is over: the deadline lets go of it."""
         with self._lock:
-            self._over = True
+            self.is_over = True
             self._socket = None
 
 
@@ -102,11 +107,18 @@ class _LastLine:
         return getattr(self._reader, name)
 
 
-class _WholeHead(http.client.HTTPResponse):
-    """An answer whose head must be whole: the library takes an end of the stream for the head's end,
-    so that half a status line before a crash would count as an answer without a body."""
+class _Answer(http.client.HTTPResponse):
+    """An answer as it comes in. Its connection is held until `drain_conn` or `close`."""
+
+    def __init__(self, connection: _Connection, host: _Host, method: str) -> None:
+        super().__init__(connection.sock, method=method)  # type: ignore[arg-type]
+        self._connection: _Connection | None = connection
+        self._host = host
+        self.length_remaining: int | None = None  # of the body; None where its end shows only when it comes
 
     def begin(self) -> None:
+        """Read the head, which must be whole: the library takes an end of the stream for the head's end, so that
+        half a status line before a crash would count as an answer without a body."""
         reader: Any = self.fp
         watched: Any = _LastLine(reader)
         self.fp = watched
@@ -116,68 +128,102 @@ class _WholeHead(http.client.HTTPResponse):
             self.fp = reader
         if not watched.last:
             raise http.client.RemoteDisconnected("the head of the answer broke off")
+        if len(set(self.headers.get_all("content-length", ()))) > 1:
+            raise http.client.HTTPException("two lengths")
+        self.length_remaining = self.length
+
+    def read1(self, n: int = -1, **_: Any) -> bytes:
+        """What has come of the body, at most `n` bytes; nothing at its end."""
+        if self.length_remaining is None:
+            return super().read1(n)
+        piece = super().read1(self.length_remaining if n < 0 else min(n, self.length_remaining))
+        self.length_remaining -= len(piece)
+        return piece
+
+    def drain_conn(self) -> None:
+        """The body has been read: the connection may serve again."""
+        connection, self._connection = self._connection, None
+        super().close()
+        if connection is not None:
+            self._host.take_back(connection, fit=not self.will_close)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        super().close()
+        if connection is not None:
+            connection.close()
 
 
-class _Watched(HTTPConnection):
-    """A connection that knows the exchange it serves."""
+class _Connection:
+    """A socket to one host, or none yet."""
 
-    response_class = _WholeHead
-    idle_since = 0.0
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        self.idle_since = 0.0
 
-    def _new_conn(self) -> socket.socket:
-        """A TCP connection within the time that is left, shared among the host's addresses."""
-        exchange: Exchange = here.exchange
-        addresses = _lookup(self._dns_host, self.port, exchange)
-        problem: OSError | None = None
-        for number, (family, kind, protocol, _, address) in enumerate(addresses):
-            seconds = exchange.connect_seconds() / (len(addresses) - number)
-            sock: socket.socket | None = None
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has waited for too long, or its server has said something, which can only be goodbye."""
+        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def open(self, host: _Host, exchange: Exchange) -> None:
+        """Connect, within the exchange's time. Raises NotSent."""
+        sock = _connect(host.name, host.port, exchange)
+        if host.context is not None:
             try:
-                sock = socket.socket(family, kind, protocol)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(seconds)
-                sock.connect(address)
-            except OSError as error:
-                problem = error
-                if sock is not None:
-                    sock.close()
-            else:
-                sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))  # all of a TLS handshake
-                return sock
-        raise _no_connection(problem, exchange.host)
+                sock = host.context.wrap_socket(sock, server_hostname=host.name.rstrip("."))
+                if sock.version() is None:
+                    # Reset between TCP and TLS: `ssl` then skips the handshake and raises nothing.
+                    raise ConnectionResetError
+            except (OSError, ValueError) as error:
+                sock.close()
+                late = isinstance(error, TimeoutError)
+                # OpenSSL's reason, e.g. "self-signed certificate", names no more than hosts and dates.
+                detail = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+                raise NotSent("connect_timeout" if late else "tls", exchange.host, detail) from None
+        self.sock = sock
 
-    def connect(self) -> None:
-        exchange: Exchange = here.exchange
-        exchange.began = True
-        if exchange.sent:  # the library connects by itself when it finds no socket; never for a second half
-            raise http.client.NotConnected
-        try:
-            super().connect()
-            if isinstance(self.sock, ssl.SSLSocket) and self.sock.version() is None:
-                # Reset between TCP and TLS: `ssl` then skips the handshake and raises nothing.
-                raise ConnectionResetError
-        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-            # TCP stands by now: its own failures are NotSent already. What is left is TLS. OpenSSL's
-            # reason, e.g. "self-signed certificate", names no more than hosts and dates.
-            late = isinstance(error, TimeoutError)
-            detail = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
-        else:
-            self.timeout = max(exchange.deadline - time.monotonic(), 0.001)
-            self.sock.settimeout(self.timeout)
-            return
-        raise NotSent("connect_timeout" if late else "tls", exchange.host, detail)
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        exchange: Exchange = here.exchange
-        exchange.began = True
+    def ask(self, exchange: Exchange, request: bytes) -> None:
+        """Send a whole request in one piece: one system call, and one waking of the other side."""
+        assert self.sock is not None
         exchange.about_to_send(self.sock)
-        super().send(data)
+        self.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer may have come before
+            self.sock.sendall(request)
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    def __del__(self) -> None:
+        self.close()  # of a client that nobody closed
 
 
-class _WatchedTls(_Watched, HTTPSConnection):
-    pass
+def _connect(name: str, port: int, exchange: Exchange) -> socket.socket:
+    """A TCP connection within the time that is left, shared among the host's addresses."""
+    addresses = _lookup(name, port, exchange)
+    problem: OSError | None = None
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        seconds = exchange.connect_seconds() / (len(addresses) - number)
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, kind, protocol)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(seconds)
+            sock.connect(address)
+        except OSError as error:
+            problem = error
+            if sock is not None:
+                sock.close()
+        else:
+            sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))  # all of a TLS handshake
+            return sock
+    raise _no_connection(problem, exchange.host)
 
 
 def _no_connection(problem: OSError | None, host: str) -> NotSent:
@@ -220,66 +266,122 @@ def _lookup(name: str, port: int, exchange: Exchange) -> _Addresses:
     return addresses
 
 
-class _KeptPool(HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection: Any = super()._get_conn(timeout)
-        if not connection.is_closed and time.monotonic() - connection.idle_since > IDLE_SECONDS:
-            connection.close()
-        return connection
-
-    def _put_conn(self, conn: Any) -> None:
-        here.exchange.release()  # from now on it may serve another thread
-        if conn is not None:
-            conn.idle_since = time.monotonic()
-        super()._put_conn(conn)
+# What the library would let through: a control character in the middle of a head begins a line of its own.
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class _KeptTlsPool(_KeptPool, HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
+def _written(method: str, path: str, authority: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """A request as it goes over the wire. Raises ValueError for what HTTP does not take."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {authority}", *(f"{name}: {headers[name]}" for name in headers)]
+    if any(_UNFIT.search(line) for line in lines):
+        raise ValueError("a control character")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
-class _FreshPool(HTTPConnectionPool):
-    """No pool at all: each connection is new, serves once and is closed.
+class _Host:
+    """Where requests go, and the connections to it that wait for the next one.
 
-    `Connection: close` alone would not do: an answer without that header sends the connection back
-    into the pool, and a stale one makes an answer unclear that need not be.
+    With `keep` 0 there are none: each connection is new, serves once and is closed. `Connection: close` alone
+    would not do: an answer without that header would leave the connection to the next request, and a stale one
+    makes an answer unclear that need not be.
     """
 
-    ConnectionCls = _Watched
+    def __init__(self, address: tuple[str, str], context: ssl.SSLContext, keep: int) -> None:
+        scheme, self._authority = address
+        parts = urlsplit(f"//{self._authority}")
+        self.name = parts.hostname or ""
+        self.port = parts.port or (443 if scheme == "https" else 80)
+        self.context = context if scheme == "https" else None
+        self._keep = keep
+        self._idle: list[_Connection] = []
+        self._lock = threading.Lock()
 
-    def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ARG002
-        return self._new_conn()
+    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> _Answer:
+        """One request and the head of its answer; for requests' adapter."""
+        exchange: Exchange = here.exchange
+        exchange.began = True
+        request = _written(method, url, self._authority, headers, body)
+        connection = self._waiting() or _Connection()
+        try:
+            if connection.sock is None:
+                connection.open(self, exchange)
+            connection.ask(exchange, request)
+            answer = _Answer(connection, self, method)
+            answer.begin()
+        except BaseException:
+            connection.close()
+            raise
+        return answer
 
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.close()
+    def _waiting(self) -> _Connection | None:
+        while self._idle:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is not None and not connection.is_stale:
+                return connection
+            if connection is not None:
+                connection.close()
+        return None
 
+    def take_back(self, connection: _Connection, *, fit: bool) -> None:
+        """A connection whose answer has been read to its end."""
+        here.exchange.release()  # from now on it may serve another thread
+        connection.idle_since = time.monotonic()
+        with self._lock:
+            fit = fit and len(self._idle) < self._keep
+            if fit:
+                self._idle.append(connection)
+        if not fit:
+            connection.close()
 
-class _FreshTlsPool(_FreshPool, HTTPSConnectionPool):
-    ConnectionCls = _WatchedTls
-
-
-KEPT_POOLS = {"http": _KeptPool, "https": _KeptTlsPool}
-FRESH_POOLS = {"http": _FreshPool, "https": _FreshTlsPool}
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
 
 class Adapter(HTTPAdapter):
-    """The library's adapter with one shared SSL context, our connections, and no retry of any kind.
+    """The library's adapter over connections of ours: one shared SSL context, no proxy, no retry of any kind.
 
     `send` is the library's own, where `responses` steps in.
     """
 
-    def __init__(self, context: ssl.SSLContext, pool_size: int, pools: Mapping[str, Any]) -> None:
+    def __init__(self, context: ssl.SSLContext, keep: int) -> None:
+        super().__init__(max_retries=0)
+        context.check_hostname = True
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols(["http/1.1"])
+        self._hosts: cachetools.LRUCache[tuple[str, str], _Host] = cachetools.LRUCache(HOSTS)
+        self._lock = threading.Lock()
         self._context = context
-        super().__init__(pool_connections=32, pool_maxsize=pool_size, max_retries=urllib3.Retry(0, read=False))
-        self.poolmanager.pool_classes_by_scheme = dict(pools)
+        self._keep = keep
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        tls = {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
-        return host, tls if host["scheme"] == "https" else {}
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:  # noqa: ARG002
+        address = urlsplit(request.url)[:2]
+        with self._lock:
+            host = self._hosts.get(address)
+            if host is None:
+                host = self._hosts[address] = _Host(address, self._context, self._keep)
+        return host
+
+    def request_url(self, request: Any, proxies: Any) -> str:  # noqa: ARG002
+        path: str = request.path_url
+        return path
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the shared context has its authorities, and verifying is never off."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The library's, without cookies and the guess at an encoding, which nobody asks for."""
+        response = requests.Response()
+        response.status_code, response.reason, response.raw = resp.status, resp.reason, resp
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.url, response.request = req.url, req
+        return response
+
+    def close(self) -> None:
+        with self._lock:
+            hosts = list(self._hosts.values())
+        for host in hosts:
+            host.close()

@@ -54,6 +54,10 @@ class Limit:
         with self._lock:
             self._connection = None
 
+    @property
+    def is_over(self) -> bool:
+        return self._connection is None
+
     def expire(self) -> None:
         with self._lock:
             if self._connection is None:

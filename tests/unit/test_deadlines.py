@@ -14,6 +14,7 @@ class Wait:
 
     def __init__(self) -> None:
         self.over = threading.Event()
+        self.is_over = False
         self.at = 0.0
 
     def expire(self) -> None:
@@ -56,3 +57,16 @@ def test_a_thousand_deadlines_close_together_cost_few_awakenings() -> None:
     assert all(wait.over.wait(5) for wait in waits)
     groups = sum(b.at - a.at > GRAIN_SECONDS / 2 for a, b in itertools.pairwise(waits))
     assert groups <= 0.1 / GRAIN_SECONDS + 1
+
+
+def test_it_does_not_wake_up_for_what_has_ended() -> None:
+    dog, ended, last = Watchdog(), [Wait() for _ in range(3)], Wait()
+    began = time.monotonic()
+    dog.watch(ended[0], began + 0.1)
+    dog.watch(ended[1], began + 0.2)
+    dog.watch(ended[2], began + 0.2)
+    dog.watch(last, began + 0.3)
+    for wait in ended[1:]:
+        wait.is_over = True
+    assert last.over.wait(5)
+    assert [wait.over.is_set() for wait in ended] == [True, False, False]
