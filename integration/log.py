@@ -16,12 +16,14 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_GATHER_SECONDS = 0.02  # a line may wait so long for others: an awakening costs more than a line
+_MOST_AT_ONCE = 200
 _QUIET = ("urllib3", "waitress", "werkzeug", "psycopg", "psycopg.pool", "requests")
 
 
@@ -33,34 +35,28 @@ def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     processors: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.add_log_level,
-        _leave_out_nothings,
-        structlog.processors.LogfmtRenderer(
-            key_order=["at", "level", "event", "lead"], drop_missing=True, bool_as_flag=False
-        ),
+        _as_an_argument,
     ]
+    writer = _in_background() if stream is None else _Steady(stream)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _writer(stream))),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
+    _log[:] = [structlog.get_logger().bind()]
     # What libraries log may quote a request or a row; their warnings come through as events of ours.
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _writer(stream: TextIO | None) -> _Steady | _Background:
-    if stream is not None:
-        return _Steady(stream)
-    if not _background:
-        _background.append(_Background(sys.stdout.fileno()))
-    return _background[0]
+_log: list[FilteringBoundLogger] = []  # the one that is set up; binding it anew for each line costs as much as the line
 
 
 def get_log() -> FilteringBoundLogger:
     """The program's log. `log.info("lead.decided", lead=12, rule="...")`."""
-    log: FilteringBoundLogger = structlog.get_logger()
+    log: FilteringBoundLogger = _log[0] if _log else structlog.get_logger()
     return log
 
 
@@ -71,73 +67,103 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__} at {places}" if places else type(error).__name__
 
 
-class _Steady:
+def _as_an_argument(_: object, __: str, line: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """The last step of structlog's chain: the writer gets the values and makes the text of them."""
+    return (line,), {}
+
+
+_render = structlog.processors.LogfmtRenderer(
+    key_order=["at", "level", "event", "lead"], drop_missing=True, bool_as_flag=False
+)
+
+
+def _text(line: EventDict) -> str:
+    present = {key: value for key, value in line.items() if value is not None}
+    return str(_render(None, "", present)) + "\n"
+
+
+class _Writer:
+    """Where lines go, under the names by which structlog hands them over."""
+
+    def write(self, line: EventDict) -> None:
+        raise NotImplementedError
+
+    def debug(self, line: EventDict) -> None:
+        self.write(line)
+
+    info = warning = error = critical = exception = msg = debug
+
+
+class _Steady(_Writer):
     """A stream whose reader may go away: a line that nobody reads must never stop a call from being recorded."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str) -> None:
+    def write(self, line: EventDict) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(_text(line))
             self._stream.flush()
 
 
-class _Background:
+class _Background(_Writer):
     """Standard output behind a bounded queue and a thread: a reader that stalls holds up nothing but the log.
 
     What does not fit is dropped, and counted in a line of its own when there is room again. It writes to the
     file descriptor itself, so that the interpreter has nothing left to flush, and to fail at, when it ends.
+    The text is made here, and for all lines of a moment together: no call waits for it.
     """
 
     def __init__(self, descriptor: int, most_lines: int = 10_000) -> None:
         self._descriptor = descriptor
-        self._lines: queue.Queue[str] = queue.Queue(most_lines)
+        self._lines: queue.Queue[EventDict] = queue.Queue(most_lines)
         self._dropped = 0
+        self._hurry = threading.Event()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def write(self, text: str) -> None:
+    def write(self, line: EventDict) -> None:
         try:
-            self._lines.put_nowait(text)
+            self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
-    def flush(self) -> None:
-        """The thread writes each line as soon as it can."""
-
     def drain(self, within_seconds: float) -> None:
         """Wait until all is written, or until time is over."""
+        self._hurry.set()
         until = time.monotonic() + within_seconds
         while self._lines.unfinished_tasks and time.monotonic() < until:
             time.sleep(0.01)
 
     def _run(self) -> None:
         while True:
-            text = self._lines.get()
+            lines = [self._lines.get()]
+            self._hurry.wait(_GATHER_SECONDS)
+            with contextlib.suppress(queue.Empty):
+                while len(lines) < _MOST_AT_ONCE:
+                    lines.append(self._lines.get_nowait())
             dropped, self._dropped = self._dropped, 0
-            if dropped:
-                text = f"level=warning event=log.dropped lines={dropped}\n{text}"
-            waiting = memoryview(text.encode("utf-8", "backslashreplace"))
+            text = f"level=warning event=log.dropped lines={dropped}\n" if dropped else ""
+            waiting = memoryview((text + "".join(map(_text, lines))).encode("utf-8", "backslashreplace"))
             with contextlib.suppress(OSError):  # the reader went away
                 while waiting:
                     waiting = waiting[os.write(self._descriptor, waiting) :]
-            self._lines.task_done()
+            for _ in lines:
+                self._lines.task_done()
 
 
 _background: list[_Background] = []
+
+
+def _in_background() -> _Background:
+    if not _background:
+        _background.append(_Background(sys.stdout.fileno()))
+    return _background[0]
 
 
 def flush_log(within_seconds: float = 0.5) -> None:
     """Give the last lines a moment to be written; for the end of the program."""
     for writer in _background:
         writer.drain(within_seconds)
-
-
-def _leave_out_nothings(_: object, __: str, line: EventDict) -> EventDict:
-    return {key: value for key, value in line.items() if value is not None}
 
 
 class _Forward(logging.Handler):

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from integration.log import describe_error, get_log, set_up_logging
 
@@ -20,7 +19,6 @@ def lines() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     set_up_logging("info", stream)
     yield stream
-    structlog.reset_defaults()
     logging.getLogger().handlers.clear()
 
 
@@ -98,5 +96,4 @@ class _GoneReader(io.StringIO):
 def test_a_reader_that_went_away_stops_nothing():
     set_up_logging("info", _GoneReader())
     get_log().info("call.placed", lead=1)
-    structlog.reset_defaults()
     logging.getLogger().handlers.clear()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 from typing import Any
 
+import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
+from integration.log import set_up_logging
 from integration.rules import load_rules
 from integration.web import WebServices, create_app
 from integration.web import hooks as hooks_module
@@ -18,10 +21,15 @@ from tests.web.door import RULES, SECRET, Door, body_of, signature_of
 UNAUTHORIZED = b'{"error": "The signature is missing or wrong."}\n'
 
 
+@pytest.fixture(autouse=True)
+def _whole_log() -> None:
+    set_up_logging("info", io.StringIO())
+
+
 def _app(door: Door, old: str = "", new: str = "") -> Flask:
     """A fresh application, whose log has said nothing yet."""
     rules = load_rules(RULES.replace(old, new) if old else RULES, name="rules.yaml", environ={})
-    return create_app(WebServices(door.ledger, rules, door.woken.append, None))
+    return create_app(WebServices(door.ledger, rules, lambda lead: door.woken.append(lead.id), None))
 
 
 def _post(app: Flask, signature: str | None, body: bytes = b"{}", source: str = "our-crm") -> Any:
