@@ -7,6 +7,7 @@ Nothing here retries by looping: what comes next is written into the ledger, whe
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -26,7 +27,9 @@ from integration.ledger import (
     Ledger,
     LedgerUnavailable,
     SetBack,
+    Settled,
     WritebackJob,
+    leased_job,
 )
 from integration.log import describe_error, get_log
 from integration.model import (
@@ -58,6 +61,8 @@ from integration.settings import Dialing
 
 SEND_BY_SECONDS = 5.0  # a request that could not be sent so long after its intent is not sent at all
 WRITEBACK_DEADLINE_SECONDS = 20.0
+LEASED_SECONDS = 30.0  # with the deadline less than the ledger's lease of 60 s
+MOST_LEASED = 64  # so that a CRM that hangs fills neither memory nor the ledger with leases
 WRITEBACK_GIVE_UP_SECONDS = 3 * 24 * 3600.0
 _WRITEBACK_WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _RETRY_WAITS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
@@ -84,25 +89,35 @@ class Services:
 
 
 class Pipeline:
-    """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead."""
+    """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead.
 
-    def __init__(self, services: Services, *, chance: Callable[[], float] = random.random) -> None:
+    With `leases_ahead` a call's result and the lease of its write-back are one commit, and whoever calls `advance`
+    calls `write_back` for each result, and `release_leased` in the end.
+    """
+
+    def __init__(
+        self, services: Services, *, chance: Callable[[], float] = random.random, leases_ahead: bool = False
+    ) -> None:
         self._s = services
         self._ledger = services.ledger
         self._chance = chance
+        self._leases_ahead = leases_ahead
         self._messages = Messages()
         # Outcomes that the database would not take. They are facts: they are offered again until it does.
         self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
         self._unrecorded_lock = threading.Lock()
+        # Write-backs that were leased with their result, and since when: they wait for `write_back`.
+        self._leased: dict[LeadId, tuple[WritebackJob, float]] = {}
 
     # ---- one step of a lead -----------------------------------------------------------------
 
-    def advance(self, lead_id: LeadId) -> LeadState | None:
+    def advance(self, lead_id: LeadId, known: LeadWork | None = None) -> LeadState | None:
         """Take the lead one step. Its new state; None when it was not to be moved, or another worker has it.
 
-        READY asks to be called again at once; a result asks for `write_back`. Raises LedgerUnavailable.
+        READY asks to be called again at once; a result asks for `write_back`. `known` is what was read of the lead
+        before: if it has been moved since, nothing happens. Raises LedgerUnavailable.
         """
-        lead = self._ledger.calls.take(lead_id)
+        lead = known or self._ledger.calls.take(lead_id)
         if lead is None:
             return None
         decision = self._decide(lead)
@@ -205,7 +220,7 @@ class Pipeline:
             outcome = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, detail)
         reach("call.answer_read")
         after = self._after(lead, decision, outcome, _RETRY_WAITS[min(begun.n, len(_RETRY_WAITS)) - 1])
-        state = self._record(lead.id, begun.attempt_id, outcome, after)  # the fact first, then the talk about it
+        state = self._record(lead, decision, begun.attempt_id, outcome, after)  # the fact first, then the talk about it
         _log_outcome(lead.id, begun.n, outcome)
         return state
 
@@ -247,33 +262,39 @@ class Pipeline:
     # ---- facts that must not be lost ----------------------------------------------------------
 
     def _record(
-        self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
+        self, lead: LeadWork, decision: Decision, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
     ) -> LeadState | None:
+        lease = self._leases_ahead and len(self._leased) < MOST_LEASED
         try:
-            return self._settle(lead_id, attempt_id, outcome, after)
+            settled = self._settle(lead.id, attempt_id, outcome, after, lease=lease)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the fact itself is kept
             with self._unrecorded_lock:
-                self._unrecorded[attempt_id] = (lead_id, outcome, after)
+                self._unrecorded[attempt_id] = (lead.id, outcome, after)
             get_log().error(
                 "call.not_recorded",
-                lead=lead_id,
+                lead=lead.id,
                 attempt_id=attempt_id,
                 outcome=str(outcome.kind),
                 call_id=outcome.call_id,
                 error=describe_error(error),
             )
             return None
+        if settled is None:
+            return None
+        job = leased_job(lead, decision, outcome, settled)
+        if job is not None:
+            self._leased[lead.id] = job, time.monotonic()
+        return settled.state
 
     def _settle(
-        self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
-    ) -> LeadState | None:
-        settled = self._ledger.calls.settle(lead_id, attempt_id, outcome, after)
+        self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None, *, lease: bool
+    ) -> Settled | None:
+        settled = self._ledger.calls.settle(lead_id, attempt_id, outcome, after, lease=lease)
         if settled is None:
             get_log().warning("call.late_answer", lead=lead_id, attempt_id=attempt_id, outcome=str(outcome.kind))
-            return None
-        if settled.alert is not None:
+        elif settled.alert is not None:
             get_log().error("call.contradiction", lead=lead_id, attempt_id=attempt_id, detail=settled.alert)
-        return settled.state
+        return settled
 
     def record_the_unrecorded(self) -> list[LeadId]:
         """Offer the ledger once more what it would not take. The leads that now stand elsewhere.
@@ -285,7 +306,7 @@ class Pipeline:
         moved = []
         for attempt_id, (lead_id, outcome, after) in waiting.items():
             try:
-                state = self._settle(lead_id, attempt_id, outcome, after)
+                settled = self._settle(lead_id, attempt_id, outcome, after, lease=False)
             except LedgerUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one fact that cannot be written must not hide the others
@@ -293,7 +314,7 @@ class Pipeline:
                 continue
             with self._unrecorded_lock:
                 self._unrecorded.pop(attempt_id, None)
-            if state is not None:
+            if settled is not None:
                 moved.append(lead_id)
         return moved
 
@@ -312,15 +333,30 @@ class Pipeline:
 
     def write_back(self, lead_id: LeadId) -> None:
         """Tell the CRM this lead's result, if it is due. Never reaches the dialer. Raises LedgerUnavailable."""
-        job = self._ledger.writebacks.take(lead_id)
+        job = self._at_hand(lead_id) or self._ledger.writebacks.take(lead_id)
         if job is None:
             return
+        reach("writeback.taken")
         try:
             self._tell(job)
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: it is tried again, and in the end parked
             self._again(job, f"an error of Ringback's own: {describe_error(error)}", None, None)
+
+    def _at_hand(self, lead_id: LeadId) -> WritebackJob | None:
+        """The write-back that was leased with its result, unless too little is left of the lease."""
+        job, since = self._leased.pop(lead_id, (None, 0.0))
+        if job is not None and time.monotonic() - since > LEASED_SECONDS:
+            self._ledger.writebacks.release(job)
+            return None
+        return job
+
+    def release_leased(self) -> None:
+        """Leave the write-backs that were not begun to whoever comes next. Raises LedgerUnavailable."""
+        while self._leased:
+            with contextlib.suppress(KeyError):  # another thread has just taken the last one
+                self._ledger.writebacks.release(self._leased.popitem()[1][0])
 
     def _tell(self, job: WritebackJob) -> None:
         rendered = self._render(job)
@@ -349,7 +385,7 @@ class Pipeline:
             fields=job.fields,
             event=item_of(source, message, job.item),
             message=message,
-            message_id=f"ringback-{job.lead_id}-{job.version}",
+            message_id=f"ringback-{job.lead_id}-{job.lease.version}",
             now=datetime.now(UTC),
         )
         return render_writeback(source.write_back, facts)

@@ -28,9 +28,9 @@ from integration.ledger.migrate import is_migrated, migrate
 from integration.ledger.pauses import ALL_DIALING
 from integration.ledger.people import NotPossible, People
 from integration.ledger.reading import AttemptRow, LeadRow, LeadStory, PauseRow, Reading, WritebackRow
-from integration.ledger.steps import Begun, Claimed, Held, LeadWork, SetBack, Settled
+from integration.ledger.steps import Begun, Claimed, Held, LeadWork, Lease, SetBack, Settled
 from integration.ledger.upkeep import Recovered, Upkeep
-from integration.ledger.writebacks import WritebackJob, Writebacks
+from integration.ledger.writebacks import WritebackJob, Writebacks, leased_job
 
 __all__ = [
     "ALL_DIALING",
@@ -45,6 +45,7 @@ __all__ = [
     "LeadRow",
     "LeadStory",
     "LeadWork",
+    "Lease",
     "Ledger",
     "LedgerInUse",
     "LedgerUnavailable",
@@ -62,6 +63,7 @@ __all__ = [
     "WritebackRow",
     "Writebacks",
     "is_migrated",
+    "leased_job",
     "migrate",
     "open_database",
     "sqlite_path",

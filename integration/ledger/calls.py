@@ -7,10 +7,8 @@ returned `Begun`, once. What came of it is recorded by `settle`, in a room of it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from types import MappingProxyType
 
 from integration.crash_points import reach
@@ -18,7 +16,7 @@ from integration.ledger.database import ConstraintHeld, Database, Tx
 from integration.ledger.guards import holder, take_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
-from integration.ledger.pauses import give_back, pause_if_asked, read_pauses, standing, take_probes
+from integration.ledger.pauses import COUNT, give_back, pause_if_asked, read_pauses, standing, take_probes
 from integration.ledger.settling import settle
 from integration.ledger.steps import (
     Begun,
@@ -27,6 +25,7 @@ from integration.ledger.steps import (
     LeadWork,
     SetBack,
     Settled,
+    fields_as_kept,
     known_reason,
     milliseconds,
 )
@@ -70,7 +69,7 @@ _DIAL = f"""
     UPDATE lead SET state = 'dialing', epoch = epoch + 1, worker_id = :worker_id, attempts = attempts + 1,
            updated_at = {{now}}, lease_until = {{now}} + :lease, due_at = NULL, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
-    RETURNING attempts, epoch
+    RETURNING attempts, epoch, {COUNT.format(account=":account")} AS pauses
 """
 
 _MOVE = f"""
@@ -219,13 +218,21 @@ class Calls:
             enqueue_writeback(tx, lead.id)
         return Held(LeadState.UNKNOWN, Reason.ANSWER_UNCLEAR, _SURFACED)
 
-    def settle(self, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None) -> Settled | None:
+    def settle(
+        self,
+        lead_id: LeadId,
+        attempt_id: AttemptId,
+        outcome: Outcome,
+        after: SetBack | None,
+        *,
+        lease: bool = False,
+    ) -> Settled | None:
         """Record what an attempt came to; `after` goes with a NOT_PLACED one.
 
         A late answer counts as long as nothing newer contradicts it. None when the lead stays where it is.
-        Safe to repeat after an error.
+        With `lease` the write-back of what the answer says is leased at once. Safe to repeat after an error.
         """
-        return settle(self._database, lead_id, attempt_id, outcome, after)
+        return settle(self._database, lead_id, attempt_id, outcome, after, lease=lease)
 
     def stumble(self, lead_id: LeadId, detail: str, most: int = 5) -> LeadState | None:
         """A step ended in an error of ours before anything was sent: wait, and after `most` of them park."""
@@ -264,7 +271,7 @@ def _begin(
     row = tx.one(_DIAL, {**values, "id": lead.id, "epoch": turn.epoch, "lease": lease})
     if row is None:
         raise _Lost
-    pauses = read_pauses(tx, decision.account.key)
+    pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
     stop = standing(pauses, turn.passes)
     if stop is not None:
         return _hold(tx, lead.id, row["epoch"], *stop, uncounted=1)
@@ -310,14 +317,8 @@ def _decided(decision: Decision, rules_digest: str) -> dict[str, object]:
         "rule_name": decision.rule_name,
         "rule_line": decision.rule_line,
         "rules_digest": rules_digest,
-        "fields": json.dumps(decision.fields, default=_plain, ensure_ascii=False),
+        "fields": fields_as_kept(decision),
     }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(type(value).__name__)
 
 
 def _because(reason: Reason, detail: str, decision: Decision) -> str:

@@ -3,6 +3,7 @@
 Statements are written once, for SQLite 3.35 and PostgreSQL 13 and newer alike, with `:name` for values and
 `{now}` for the database's own clock in milliseconds. A statement that moves many rows picks them by a
 subselect ending in `{skip_locked}`, so that it never waits for rows that others hold, nor they in a circle.
+One that reads rows in order to change them ends in `{lock}`; SQLite's writers have the whole file to themselves.
 Instants are stored as whole milliseconds since 1970 UTC. Nothing outside the ledger imports this module.
 """
 
@@ -146,6 +147,8 @@ class SqliteDatabase:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            # 16 MB. The less often the log is carried over, the more writes of one page become one.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"cannot open the SQLite file {self.path}: {error}") from error
         return connection
@@ -273,16 +276,19 @@ _sqlite_statements: dict[str, str] = {}
 def _sqlite_sql(sql: str) -> str:
     ready = _sqlite_statements.get(sql)
     if ready is None:
-        ready = _sqlite_statements[sql] = sql.replace("{now}", _SQLITE_NOW).replace("{skip_locked}", "")
+        ready = _sqlite_statements[sql] = (
+            sql.replace("{now}", _SQLITE_NOW).replace("{skip_locked}", "").replace("{lock}", "")
+        )
     return ready
 
 
 def named_to_psycopg(sql: str) -> str:
-    """`:name` as psycopg's `%(name)s`, `{now}` as PostgreSQL's clock, `{skip_locked}` as its row locks."""
+    """`:name` as psycopg's `%(name)s`, `{now}` as PostgreSQL's clock, the locks as its row locks."""
     now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
     # NO KEY: rows that refer to a lead may still be written, as its write-back's history is.
-    skip = "FOR NO KEY UPDATE SKIP LOCKED"
-    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).replace("{now}", now).replace("{skip_locked}", skip)
+    lock = "FOR NO KEY UPDATE"
+    named = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+    return named.replace("{now}", now).replace("{skip_locked}", f"{lock} SKIP LOCKED").replace("{lock}", lock)
 
 
 _UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from integration.crash_points import reach
 from integration.ledger.database import Database, Params, Tx
 from integration.ledger.history import write_history
+from integration.ledger.steps import LeadWork
 from integration.ledger.writebacks import enqueue_writeback
 from integration.model import DeliveryId, DeliveryState, LeadId, LeadState, Reason
 
@@ -30,6 +31,7 @@ class Receipt:
     state: DeliveryState
     created: tuple[LeadId, ...]  # new leads
     parked: tuple[LeadId, ...]  # those of them that need a person
+    work: tuple[LeadWork, ...]  # the others, as whoever moves them first need not read them again
     repeated: tuple[LeadId, ...]  # leads that had been received before
 
 
@@ -85,6 +87,7 @@ class Intake:
         state = DeliveryState.STORED if events else DeliveryState.IGNORED
         created: list[LeadId] = []
         parked: list[LeadId] = []
+        work: list[LeadWork] = []
         repeated: list[LeadId] = []
         with self._database.write() as tx:
             row = tx.one(
@@ -111,6 +114,8 @@ class Intake:
                     created.append(lead_id)
                     if event.parked is not None:
                         parked.append(lead_id)
+                    else:
+                        work.append(LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms))
                     continue
                 known = tx.one(_SEEN_BEFORE, {"source": source, "dedupe_key": event.dedupe_key})
                 assert known is not None
@@ -126,7 +131,7 @@ class Intake:
                 tx.run(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
             reach("intake.before_commit")
         reach("intake.committed")
-        return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(repeated))
+        return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(work), tuple(repeated))
 
 
 def _key(event: NewEvent) -> str:

@@ -17,6 +17,9 @@ ALL_DIALING = "*"  # the pause of everything
 PROBE_AFTER_SECONDS = (60.0, 300.0, 900.0)  # when a paused account may be tried with one real lead
 PROBE_BUSY_SECONDS = 15.0  # longer than one call takes: the next lead may try when this one never came back
 
+# How many pauses concern an account, for a statement that has other things to ask as well.
+COUNT = "(SELECT COUNT(*) FROM pause WHERE scope IN ('*', {account}))"
+
 _READ = """
     SELECT scope, reason, message, probe_at, probe_at - {now} AS remaining FROM pause
     WHERE scope IN ('*', :account)

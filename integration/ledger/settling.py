@@ -1,6 +1,6 @@
 """Recording what an attempt came to, also when the answer comes late.
 
-The lead's row is locked first, so that an answer, a person's order and the recovery of dead workers' leads
+Lead and attempt are locked first, so that an answer, a person's order and the recovery of dead workers' leads
 come one after the other. A clear answer beats a doubt whenever it comes; a doubt never undoes what a person
 or a clear answer has settled.
 """
@@ -14,15 +14,16 @@ from integration.ledger.database import ConstraintHeld, Database, Row, Tx
 from integration.ledger.guards import end_guard, free_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import put_back
-from integration.ledger.pauses import learn, pause_if_asked
+from integration.ledger.pauses import COUNT, learn, pause_if_asked
 from integration.ledger.steps import SetBack, Settled
-from integration.ledger.writebacks import enqueue_writeback
+from integration.ledger.writebacks import enqueue_leased, enqueue_writeback
 from integration.model import AttemptId, AttemptState, LeadId, LeadState, Outcome, OutcomeKind, Reason
 
-_LOCK_LEAD = "UPDATE lead SET updated_at = {now} WHERE id = :id RETURNING epoch, state, attempts"
-
-_ATTEMPT = """
-    SELECT id, n, state, account, to_number, intent_at, call_id FROM attempt WHERE id = :id AND lead_id = :lead_id
+_LOOK = f"""
+    SELECT attempt.id, attempt.n, attempt.state, attempt.account, attempt.to_number, attempt.intent_at, attempt.call_id,
+           lead.epoch, lead.state AS lead_state, lead.attempts, {COUNT.format(account="attempt.account")} AS pauses
+    FROM lead JOIN attempt ON attempt.lead_id = lead.id
+    WHERE lead.id = :lead_id AND attempt.id = :id {{lock}}
 """
 
 _SETTLE_ATTEMPT = """
@@ -45,30 +46,30 @@ _ATTEMPT_STATES: Mapping[OutcomeKind, AttemptState] = {
 
 
 def settle(
-    database: Database, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
+    database: Database, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None, *, lease: bool
 ) -> Settled | None:
     """See `Calls.settle`."""
     try:
         with database.write() as tx:
-            settled = _settle(tx, lead_id, attempt_id, outcome, after)
+            settled = _settle(tx, lead_id, attempt_id, outcome, after, lease=lease)
             reach("settle.before_commit")
     except ConstraintHeld:  # the dialer gave an id that another call has: one of the two is wrong
         alert = f"the dialer answered with a call id that another call has already: {outcome.call_id}"
         doubtful = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, alert, http_status=outcome.http_status)
         with database.write() as tx:
-            settled = _settle(tx, lead_id, attempt_id, doubtful, None)
+            settled = _settle(tx, lead_id, attempt_id, doubtful, None, lease=False)
         return None if settled is None else Settled(settled.state, alert)
     reach("settle.committed")
     return settled
 
 
-def _settle(tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None) -> Settled | None:
-    lead = tx.one(_LOCK_LEAD, {"id": lead_id})
-    attempt = tx.one(_ATTEMPT, {"id": attempt_id, "lead_id": lead_id})
-    assert lead is not None
+def _settle(
+    tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None, *, lease: bool
+) -> Settled | None:
+    attempt = tx.one(_LOOK, {"id": attempt_id, "lead_id": lead_id})
     assert attempt is not None
     if attempt["state"] == AttemptState.RELEASED:
-        return _after_an_order(tx, lead_id, lead, attempt, outcome)
+        return _after_an_order(tx, lead_id, attempt, outcome)
     if attempt["state"] not in (AttemptState.INTENT, AttemptState.UNKNOWN):
         if outcome.call_id not in (None, attempt["call_id"]):
             write_history(tx, lead_id, "late answer", f"attempt {attempt['n']}: call {outcome.call_id}")
@@ -78,39 +79,42 @@ def _settle(tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, af
         free_guard(tx, attempt["to_number"], lead_id)
     else:
         end_guard(tx, attempt["to_number"], lead_id, attempt["intent_at"])
-    learn(tx, outcome, after, attempt["account"], attempt["intent_at"])
-    is_open = lead["state"] in (LeadState.DIALING, LeadState.UNKNOWN)
+    if attempt["pauses"]:
+        learn(tx, outcome, after, attempt["account"], attempt["intent_at"])
+    is_open = attempt["lead_state"] in (LeadState.DIALING, LeadState.UNKNOWN)
     if outcome.kind is OutcomeKind.PLACED:
-        state = _rest(tx, lead_id, lead["epoch"], LeadState.CALLED, outcome)
+        state = _rest(tx, lead_id, attempt["epoch"], LeadState.CALLED, outcome)
     elif not is_open:  # a person has closed it meanwhile: neither a doubt nor a refusal opens it again
         write_history(tx, lead_id, "late answer", _told(attempt, outcome))
         return None
     elif outcome.kind is OutcomeKind.UNCLEAR:
-        state = _rest(tx, lead_id, lead["epoch"], LeadState.UNKNOWN, outcome)
+        state = _rest(tx, lead_id, attempt["epoch"], LeadState.UNKNOWN, outcome)
     else:
         assert after is not None
         state = after.state
-        put_back(tx, lead_id, lead["epoch"], after, outcome.message)
+        put_back(tx, lead_id, attempt["epoch"], after, outcome.message)
         pause_if_asked(tx, after, outcome.message)
     write_history(tx, lead_id, state, _told(attempt, outcome))
+    if lease and outcome.kind is not OutcomeKind.NOT_PLACED:
+        return Settled(state, lease=enqueue_leased(tx, lead_id))
     if state.is_result:
         enqueue_writeback(tx, lead_id)
     return Settled(state)
 
 
-def _after_an_order(tx: Tx, lead_id: LeadId, lead: Row, attempt: Row, outcome: Outcome) -> Settled | None:
+def _after_an_order(tx: Tx, lead_id: LeadId, attempt: Row, outcome: Outcome) -> Settled | None:
     """The answer came after a person had ordered another call. Only a call that did take place matters now."""
     if outcome.kind is not OutcomeKind.PLACED:
         return None
     call = f"call {outcome.call_id}" if outcome.call_id else "a call without an id"
-    if attempt["n"] == lead["attempts"]:  # nothing was begun since: the order has become needless
+    if attempt["n"] == attempt["attempts"]:  # nothing was begun since: the order has become needless
         alert = f"attempt {attempt['n']} was answered late, {call}: the ordered second call is not placed"
         _write_attempt(tx, attempt["id"], outcome)
-        state = _rest(tx, lead_id, lead["epoch"], LeadState.CALLED, outcome)
+        state = _rest(tx, lead_id, attempt["epoch"], LeadState.CALLED, outcome)
         enqueue_writeback(tx, lead_id)
     else:
         alert = f"attempt {attempt['n']} was answered late, {call}: the ordered call may have been a second ring"
-        state = LeadState(lead["state"])
+        state = LeadState(attempt["lead_state"])
     write_history(tx, lead_id, "late answer", alert)
     return Settled(state, alert)
 

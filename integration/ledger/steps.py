@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from integration.model import AttemptId, LeadId, LeadState, Reason
+from integration.model import AttemptId, Decision, LeadId, LeadState, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,11 @@ class LeadWork:
     body: bytes
     content_type: str | None
     received_at_ms: int
-    attempts: int
-    last_reason: Reason | None
-    last_detail: str
-    held_up_seconds: float  # since it was put off for the first time; 0.0 when it never was
-    gave_up: bool  # it could not be placed for GIVE_UP_SECONDS
+    attempts: int = 0
+    last_reason: Reason | None = None
+    last_detail: str = ""
+    held_up_seconds: float = 0.0  # since it was put off for the first time
+    gave_up: bool = False  # it could not be placed for GIVE_UP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,20 @@ class SetBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to tell the CRM one result, for a while."""
+
+    version: int  # of the result; grows with each and is never used again
+    until_ms: int  # by the database's clock; tells this lease from a later one
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Where a lead stands after its attempt was settled."""
 
     state: LeadState
     alert: str | None = None  # a sentence for an operator when the facts contradict each other
+    lease: Lease | None = None  # of the write-back, where it was asked for and to be had
 
 
 def milliseconds(seconds: float) -> int:
@@ -82,3 +93,14 @@ def known_reason(text: str | None) -> Reason | None:
 
 
 _REASONS = frozenset(Reason)
+
+
+def fields_as_kept(decision: Decision) -> str:
+    """The lead as the rules saw it, as JSON; numbers with all their digits, as text."""
+    return json.dumps(decision.fields, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(type(value).__name__)

@@ -14,10 +14,11 @@ from typing import Any
 from integration.crash_points import reach
 from integration.ledger.database import Database, Tx
 from integration.ledger.history import write_history
-from integration.ledger.steps import known_reason
-from integration.model import LeadId, LeadState, Reason, WritebackState
+from integration.ledger.steps import LeadWork, Lease, Settled, fields_as_kept, known_reason, milliseconds
+from integration.model import Decision, LeadId, LeadState, Outcome, Reason, WritebackState
 
 LEASE_SECONDS = 60.0  # longer than any exchange with a CRM may take
+_LEASE = milliseconds(LEASE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,7 @@ class WritebackJob:
     """One result to be told, with what the write-back's placeholders may ask for."""
 
     lead_id: LeadId
-    version: int  # grows with each result and is never used again
-    lease_until_ms: int  # tells this lease from a later one
+    lease: Lease
     tries: int  # this one included
     age_seconds: float  # since the result came to be
     source: str
@@ -49,6 +49,17 @@ _ENQUEUE = """
     ON CONFLICT (lead_id) DO UPDATE SET version = CASE WHEN writeback.version < excluded.version
         THEN excluded.version ELSE writeback.version + 1 END, state = 'pending', reason = NULL,
         detail = '', tries = 0, first_at = {now}, due_at = {now}, settled_at = NULL, http_status = NULL
+"""
+
+_ENQUEUE_LEASED = """
+    INSERT INTO writeback (lead_id, version, state, detail, tries, first_at, due_at, lease_until)
+    VALUES (:lead_id, {now}, 'pending', '', 1, {now}, {now}, {now} + :lease)
+    ON CONFLICT (lead_id) DO UPDATE SET version = CASE WHEN writeback.version < excluded.version
+        THEN excluded.version ELSE writeback.version + 1 END, state = 'pending', reason = NULL,
+        detail = '', first_at = {now}, due_at = {now}, settled_at = NULL, http_status = NULL,
+        tries = CASE WHEN writeback.lease_until > {now} THEN 0 ELSE 1 END,
+        lease_until = CASE WHEN writeback.lease_until > {now} THEN writeback.lease_until ELSE excluded.lease_until END
+    RETURNING version, tries, lease_until
 """
 
 _TAKE = """
@@ -88,6 +99,37 @@ def enqueue_writeback(tx: Tx, lead_id: LeadId) -> None:
     tx.run(_ENQUEUE, {"lead_id": lead_id})
 
 
+def enqueue_leased(tx: Tx, lead_id: LeadId) -> Lease | None:
+    """As `enqueue_writeback`, and lease it at once, which saves a transaction; None while an older result is leased."""
+    row = tx.one(_ENQUEUE_LEASED, {"lead_id": lead_id, "lease": _LEASE})
+    assert row is not None
+    return Lease(row["version"], row["lease_until"]) if row["tries"] else None
+
+
+def leased_job(lead: LeadWork, decision: Decision, outcome: Outcome, settled: Settled) -> WritebackJob | None:
+    """What `Writebacks.take` would give for an answer that was just settled; None when it was not leased."""
+    if settled.lease is None:
+        return None
+    return WritebackJob(
+        lead_id=lead.id,
+        lease=settled.lease,
+        tries=1,
+        age_seconds=0.0,
+        source=lead.source,
+        item=lead.item,
+        body=lead.body,
+        content_type=lead.content_type,
+        state=settled.state,
+        reason=outcome.reason,
+        detail=outcome.message,
+        record_id=decision.record_id,
+        fields=json.loads(fields_as_kept(decision)),
+        account=decision.account.key if decision.account else None,
+        call_id=outcome.call_id,
+        call_status=outcome.call_status,
+    )
+
+
 class Writebacks:
     """Takes and settles write-backs. Every method raises LedgerUnavailable when the database is away."""
 
@@ -97,16 +139,14 @@ class Writebacks:
     def take(self, lead_id: LeadId) -> WritebackJob | None:
         """Lease the lead's write-back; None when there is none, it is not due, or another worker has it."""
         with self._database.write() as tx:
-            taken = tx.one(_TAKE, {"lead_id": lead_id, "lease": round(LEASE_SECONDS * 1000)})
+            taken = tx.one(_TAKE, {"lead_id": lead_id, "lease": _LEASE})
             if taken is None:
                 return None
             row = tx.one(_FACTS, {"lead_id": lead_id})
         assert row is not None
-        reach("writeback.taken")
         return WritebackJob(
             lead_id=lead_id,
-            version=taken["version"],
-            lease_until_ms=taken["lease_until"],
+            lease=Lease(taken["version"], taken["lease_until"]),
             tries=taken["tries"],
             age_seconds=taken["age"] / 1000,
             source=row["source"],
@@ -122,6 +162,11 @@ class Writebacks:
             call_id=row["call_id"],
             call_status=row["call_status"],
         )
+
+    def release(self, job: WritebackJob) -> None:
+        """Give a leased write-back to whoever comes next: its request was not begun."""
+        with self._database.write() as tx:
+            tx.run(_RELEASE, _names(job))
 
     def done(self, job: WritebackJob, http_status: int, detail: str) -> None:
         """The CRM has taken it."""
@@ -159,4 +204,4 @@ class Writebacks:
 
 
 def _names(job: WritebackJob) -> dict[str, int]:
-    return {"lead_id": job.lead_id, "version": job.version, "lease_until": job.lease_until_ms}
+    return {"lead_id": job.lead_id, "version": job.lease.version, "lease_until": job.lease.until_ms}

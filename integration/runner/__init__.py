@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from integration.model import LeadId
+from integration.ledger import LeadWork
 
 
 class Runner(Protocol):
     """Drives the pipeline until it is stopped."""
 
-    def wake(self, lead_id: LeadId) -> None:
-        """A lead may be moved now. Returns at once."""
+    def wake(self, lead: LeadWork) -> None:
+        """A lead has come in and may be moved now. Returns at once."""
         ...
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from integration.ledger import Ledger, LedgerUnavailable
+from integration.ledger import LeadWork, Ledger, LedgerUnavailable
 from integration.log import describe_error, get_log
 from integration.model import LeadId, LeadState
 from integration.pipeline import Pipeline
@@ -21,6 +21,7 @@ LOOK_EVERY_SECONDS = 1.0
 HEARTBEAT_EVERY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0  # between two looks while the database is away
 RECORD_EVERY_SECONDS = 0.1  # while stopping
+MOST_KNOWN = 64  # leads that are held with their bodies: a backlog stays in the database
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
 
 
@@ -43,12 +44,15 @@ class LocalRunner:
         self._alone = alone
         self._stopping = threading.Event()
         self._said_goodbye = False
+        self._known: dict[LeadId, LeadWork] = {}  # leads just received; the others are read from the ledger
         self._dials = _Crew("dial", dial_threads, self._advance, self._stopping)
         self._writebacks = _Crew("write-back", writeback_threads, self._write_back, self._stopping)
         self._upkeep = threading.Thread(target=self._look_after, name="upkeep", daemon=True)
 
-    def wake(self, lead_id: LeadId) -> None:
-        self._dials.add(lead_id)
+    def wake(self, lead: LeadWork) -> None:
+        if len(self._known) < MOST_KNOWN:
+            self._known[lead.id] = lead
+        self._dials.add(lead.id)
 
     def start(self) -> None:
         """Recover what an earlier process left behind, then work. Raises LedgerUnavailable."""
@@ -91,6 +95,7 @@ class LocalRunner:
             if ended:
                 time.sleep(max(0.0, soon - time.monotonic()))
         with contextlib.suppress(LedgerUnavailable):
+            self._pipeline.release_leased()
             self._ledger.upkeep.leave(self._worker_id)
             self._said_goodbye = True
 
@@ -98,7 +103,7 @@ class LocalRunner:
 
     def _advance(self, lead_id: LeadId) -> None:
         try:
-            state = self._pipeline.advance(lead_id)
+            state = self._pipeline.advance(lead_id, self._known.pop(lead_id, None))
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: one lead's trouble stays its own

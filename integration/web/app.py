@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
-from integration.ledger import Ledger, LedgerUnavailable
+from integration.ledger import LeadWork, Ledger, LedgerUnavailable
 from integration.log import describe_error, get_log
-from integration.model import LeadId
 from integration.rules import Rules
 
 RETRY_AFTER_SECONDS = 30
@@ -42,7 +41,7 @@ class WebServices:
 
     ledger: Ledger
     rules: Rules
-    wake: Callable[[LeadId], None]
+    wake: Callable[[LeadWork], None]
     public_url: str | None = None
 
 

@@ -127,10 +127,9 @@ def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: in
         events=events,
         note=note,
     )
+    for lead in receipt.work:
+        services.wake(lead)
     _log_receipt(source, receipt, note, received_at_ms)
-    for lead_id in receipt.created:
-        if lead_id not in receipt.parked:
-            services.wake(lead_id)
     return receipt
 
 

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from integration import crash_points, pipeline
 from integration.dialers.personal_connection import PersonalConnection
 from integration.http import Client, default_ssl_context
-from integration.ledger import Ledger, NewEvent, open_database
+from integration.ledger import LeadWork, Ledger, NewEvent, open_database
 from integration.ledger.postgres import PostgresDatabase
 from integration.log import set_up_logging
 from integration.model import LeadId, LeadState
@@ -81,7 +81,7 @@ class Child:
             cooldown_seconds=600.0,
             worker_id=f"worker-{os.getpid()}",
         )
-        self.pipeline = Pipeline(services)
+        self.pipeline = Pipeline(services, leases_ahead=True)
 
     def live(self) -> None:
         """Recover what an earlier process left, then do all there is to do."""
@@ -109,7 +109,7 @@ class Child:
 
     def receive(self) -> None:
         """As the web door: kept first, acknowledged then."""
-        self.ledger.intake.receive(
+        receipt = self.ledger.intake.receive(
             source="crm",
             body=self.order["body"].encode(),
             content_type="application/json",
@@ -117,10 +117,15 @@ class Child:
             events=[NewEvent("id:1")],
         )
         say({"acknowledged": True})
+        for lead in receipt.work:
+            self.advance(lead.id, lead)
 
-    def advance(self, lead_id: LeadId) -> None:
-        while self.pipeline.advance(lead_id) == "ready":
-            pass
+    def advance(self, lead_id: LeadId, known: LeadWork | None = None) -> None:
+        """As the runner: a result is told at once."""
+        while (state := self.pipeline.advance(lead_id, known)) == "ready":
+            known = None
+        if state is not None and state.is_result:
+            self.pipeline.write_back(lead_id)
 
     def time_passes(self) -> None:
         """Nobody waits in a test: what waits is due."""

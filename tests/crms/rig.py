@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from integration.crms import preset_names
+from integration.dialers import Dialer
 from integration.http import Client
 from integration.ledger import Ledger
 from integration.model import LeadId
@@ -80,7 +81,8 @@ class Office:
 
     @property
     def client(self) -> FlaskClient:
-        return create_app(WebServices(self.ledger, self.rules, self.woken.append, PUBLIC_URL)).test_client()
+        services = WebServices(self.ledger, self.rules, lambda lead: self.woken.append(lead.id), PUBLIC_URL)
+        return create_app(services).test_client()
 
     def post(self, source: str, body: bytes, content_type: str = "application/json", **headers: str) -> TestResponse:
         """A rightly signed POST. A preset's public key stands in for the vendor's."""
@@ -101,14 +103,14 @@ class Office:
             body = body.replace(old, new)
         return self.post(source, body, CONTENT_TYPES[path.suffix])
 
-    def decide_all(self) -> None:
-        """Let the pipeline take each woken lead to its result. Dialling is off: nobody is rung."""
+    def decide_all(self, dialer: Dialer | None = None) -> None:
+        """Let the pipeline take each woken lead to its result. Without a dialer dialling is off: nobody is rung."""
         services = Services(
             ledger=self.ledger,
             rules=self.rules,
-            dialer=cast("Any", None),
+            dialer=cast("Any", dialer),
             client=Client(),
-            dialing=Dialing(everybody=False, only=frozenset()),
+            dialing=Dialing(everybody=dialer is not None, only=frozenset()),
             cooldown_seconds=600.0,
             worker_id="worker",
         )

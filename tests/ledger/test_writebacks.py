@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from integration.ledger import SetBack, WritebackJob
-from integration.model import LeadId, LeadState, Next, Reason, WritebackState
+import pytest
+
+from integration.ledger import Lease, SetBack, WritebackJob, leased_job
+from integration.model import LeadId, LeadState, Next, Outcome, Reason, WritebackState
 from tests.ledger.conftest import OTHER_NUMBER, PLACED, UNCLEAR, World, refused
 
 
@@ -102,7 +104,7 @@ def test_a_newer_result_goes_out_after_the_older_one_and_not_beside_it(world: Wo
     assert state(world, lead_id) is WritebackState.PENDING
     newer = taken(world, lead_id)
     assert (older.state, newer.state) == (LeadState.UNKNOWN, LeadState.CALLED)
-    assert newer.version > older.version
+    assert newer.lease.version > older.lease.version
     world.ledger.writebacks.done(newer, 200, "told")
     assert state(world, lead_id) is WritebackState.DONE
 
@@ -110,7 +112,7 @@ def test_a_newer_result_goes_out_after_the_older_one_and_not_beside_it(world: Wo
 def test_a_worker_that_comes_back_late_ends_nobody_elses_turn(world: World) -> None:
     lead_id = called(world)
     older = taken(world, lead_id)
-    older = replace(older, lease_until_ms=older.lease_until_ms - 60_000)  # it was taken a minute ago
+    older = replace(older, lease=Lease(older.lease.version, older.lease.until_ms - 60_000))  # it was taken a minute ago
     world.sql("UPDATE writeback SET lease_until = 1")
     newer = taken(world, lead_id)
     world.ledger.people.tell_crm_again(lead_id, by="ann")
@@ -125,7 +127,7 @@ def test_the_turn_of_a_dead_worker_ends_with_its_lease(world: World) -> None:
     first = taken(world, lead_id)
     assert 59 < float(world.value("SELECT lease_until - {now} FROM writeback")) / 1000 <= 60
     world.sql("UPDATE writeback SET lease_until = 1")
-    assert taken(world, lead_id).version == first.version
+    assert taken(world, lead_id).lease.version == first.lease.version
 
 
 def test_a_result_that_the_rules_do_not_tell_leaves_nothing_behind(world: World) -> None:
@@ -134,7 +136,7 @@ def test_a_result_that_the_rules_do_not_tell_leaves_nothing_behind(world: World)
     world.ledger.writebacks.not_wanted(first)
     assert state(world, lead_id) is None
     world.ledger.people.tell_crm_again(lead_id, by="ann")
-    assert taken(world, lead_id).version > first.version  # a message id made of it is never used twice
+    assert taken(world, lead_id).lease.version > first.lease.version  # a message id made of it is never used twice
 
 
 def test_a_result_that_no_longer_stands_is_not_told_as_such(world: World) -> None:
@@ -152,3 +154,60 @@ def test_nothing_about_a_writeback_moves_the_lead(world: World) -> None:
     world.ledger.writebacks.again(taken(world, other), 5.0, "500", 500)
     assert (world.state(lead_id), world.state(other)) == ("called", "blocked")
     assert world.ledger.upkeep.due_leads() == []
+
+
+# ---- leased with the result ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [PLACED, UNCLEAR], ids=["placed", "unclear"])
+def test_a_result_may_be_leased_as_it_is_settled(world: World, outcome: Outcome) -> None:
+    lead_id = world.lead()
+    work, begun = world.take(lead_id), world.begun(lead_id)
+    settled = world.ledger.calls.settle(lead_id, begun.attempt_id, outcome, None, lease=True)
+    assert settled is not None
+    job = leased_job(work, world.decision(), outcome, settled)
+    assert job is not None
+    assert world.ledger.upkeep.due_writebacks() == []
+    assert world.ledger.writebacks.take(lead_id) is None  # it has an owner
+    world.ledger.writebacks.release(job)
+    again = taken(world, lead_id)  # and holds the same as for whoever reads it from the database
+    assert replace(again, lease=job.lease, tries=1, age_seconds=0.0) == job
+    assert again.tries == 2
+    world.ledger.writebacks.done(again, 200, "told")
+    assert state(world, lead_id) is WritebackState.DONE
+
+
+def test_no_lease_is_given_while_an_older_result_is_being_told(world: World) -> None:
+    lead_id = world.lead()
+    begun = world.begun(lead_id)
+    world.ledger.calls.settle(lead_id, begun.attempt_id, UNCLEAR, None)
+    older = taken(world, lead_id)
+    settled = world.ledger.calls.settle(lead_id, begun.attempt_id, PLACED, None, lease=True)
+    assert settled is not None
+    assert settled.lease is None
+    world.ledger.writebacks.done(older, 200, "told")
+    assert taken(world, lead_id).state is LeadState.CALLED
+
+
+def test_a_lease_that_has_run_out_is_given_anew_with_the_next_result(world: World) -> None:
+    lead_id = world.lead()
+    begun = world.begun(lead_id)
+    world.ledger.calls.settle(lead_id, begun.attempt_id, UNCLEAR, None)
+    older = taken(world, lead_id)
+    world.sql("UPDATE writeback SET lease_until = 1")
+    settled = world.ledger.calls.settle(lead_id, begun.attempt_id, PLACED, None, lease=True)
+    assert settled is not None
+    assert settled.lease is not None
+    assert settled.lease.version > older.lease.version
+    world.ledger.writebacks.done(older, 200, "told")  # late, and of an older result
+    assert state(world, lead_id) is WritebackState.PENDING
+
+
+def test_a_call_that_was_not_placed_leases_nothing(world: World) -> None:
+    lead_id = world.lead()
+    begun = world.begun(lead_id)
+    outcome, after = refused(Reason.NUMBER_REFUSED), SetBack(LeadState.BLOCKED, Reason.NUMBER_REFUSED)
+    settled = world.ledger.calls.settle(lead_id, begun.attempt_id, outcome, after, lease=True)
+    assert settled is not None
+    assert (settled.state, settled.lease) == (LeadState.BLOCKED, None)
+    assert world.ledger.upkeep.due_writebacks() == [lead_id]

@@ -123,7 +123,14 @@ class Stage:
         environ = {"SECRET": "0123456789abcdef", "CRM_URL": self.crm.url, "CRM_TOKEN": self.crm.token}
         return load_rules(text, name="rules.yaml", environ=environ)
 
-    def built(self, rules: str = RULES, dialing: Dialing | None = None, worker_id: str = "worker") -> Pipeline:
+    def built(
+        self,
+        rules: str = RULES,
+        dialing: Dialing | None = None,
+        worker_id: str = "worker",
+        *,
+        leases_ahead: bool = False,
+    ) -> Pipeline:
         services = Services(
             ledger=self.ledger,
             rules=self.rules(rules),
@@ -133,7 +140,7 @@ class Stage:
             cooldown_seconds=600.0,
             worker_id=worker_id,
         )
-        return Pipeline(services, chance=lambda: 0.5)
+        return Pipeline(services, chance=lambda: 0.5, leases_ahead=leases_ahead)
 
     def lead(self, *, source: str = "crm", **record: object) -> LeadId:
         """A lead in the CRM and in the ledger."""

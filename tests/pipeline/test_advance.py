@@ -305,10 +305,10 @@ def test_an_outcome_that_the_database_cannot_take_is_kept_and_hides_no_other(sta
     settle = stage.ledger.calls.settle
     bad, good = stage.lead(), stage.lead()
 
-    def refuse_one(lead_id: LeadId, *rest: Any) -> Any:
+    def refuse_one(lead_id: LeadId, *rest: Any, **named: Any) -> Any:
         if lead_id == bad:
             raise ValueError("a value that the driver cannot write")
-        return settle(lead_id, *rest)
+        return settle(lead_id, *rest, **named)
 
     with patch.object(stage.ledger.calls, "settle", side_effect=LedgerUnavailable("away")):
         stage.advance(bad)
@@ -323,8 +323,8 @@ def test_an_outcome_that_was_recorded_although_the_database_went_away_changes_no
     lead_id = stage.lead()
     settle = stage.ledger.calls.settle
 
-    def settle_and_lose(*args: Any) -> Any:
-        settle(*args)
+    def settle_and_lose(*args: Any, **named: Any) -> Any:
+        settle(*args, **named)
         raise LedgerUnavailable("the answer to COMMIT was lost")
 
     with patch.object(stage.ledger.calls, "settle", settle_and_lose):

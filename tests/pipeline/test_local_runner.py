@@ -36,6 +36,13 @@ def running(stage: Stage, *, alone: bool = False) -> Iterator[LocalRunner]:
             assert runner.stop(5.0)
 
 
+def fresh(stage: Stage, lead_id: LeadId) -> LeadWork:
+    """The lead as the web door hands it over."""
+    work = stage.ledger.calls.take(lead_id)
+    assert work is not None
+    return work
+
+
 def until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not is_so():
@@ -50,7 +57,7 @@ def is_told(stage: Stage, lead_id: LeadId) -> bool:
 def test_a_lead_that_is_woken_is_called_and_the_crm_is_told(stage: Stage) -> None:
     with running(stage) as runner:
         lead_id = stage.lead()
-        runner.wake(lead_id)
+        runner.wake(fresh(stage, lead_id))
         until(lambda: is_told(stage, lead_id))
     assert len(stage.dialer.calls) == 1
 
@@ -62,10 +69,11 @@ def test_a_lead_that_nobody_woke_is_found(stage: Stage) -> None:
 
 
 def test_a_lead_that_is_woken_many_times_is_called_once(stage: Stage) -> None:
+    leads = [stage.lead() for _ in range(10)]
+    work = [fresh(stage, lead_id) for lead_id in leads]
     with running(stage) as runner:
-        leads = [stage.lead() for _ in range(10)]
-        for lead_id in leads * 20:
-            runner.wake(lead_id)
+        for lead in work * 20:
+            runner.wake(lead)
         until(lambda: all(is_told(stage, lead_id) for lead_id in leads))
     assert sorted(call.reference for _, call in stage.dialer.calls) == sorted(f"lead {n} attempt 1" for n in leads)
 
@@ -92,9 +100,9 @@ def test_those_who_waited_for_a_pause_go_on_when_it_ends(stage: Stage, world: Wo
     stage.dialer.script = [not_placed(Reason.ACCOUNT_NOT_FOUND, Next.PAUSE_ACCOUNT), PLACED]
     first, second = stage.lead(), stage.lead()
     with running(stage) as runner:
-        runner.wake(first)
+        runner.wake(fresh(stage, first))
         until(lambda: bool(stage.ledger.reading.pauses()))
-        runner.wake(second)
+        runner.wake(fresh(stage, second))
         until(lambda: stage.story(second).lead.reason == "account_paused")
         world.pause_is_due()
         world.sql("UPDATE lead SET due_at = 1 WHERE id = :id", id=first)
@@ -121,10 +129,10 @@ def test_the_runner_outlives_a_database_that_is_away(stage: Stage) -> None:
         away = LedgerUnavailable("away")
         with (
             patch.object(stage.ledger.upkeep, "recover", side_effect=away),
-            patch.object(stage.ledger.calls, "take", side_effect=away),
+            patch.object(stage.ledger.calls, "begin", side_effect=away),
         ):
             lead_id = stage.lead()
-            runner.wake(lead_id)
+            runner.wake(fresh(stage, lead_id))
             until(lambda: "database.unavailable" in stage.log.getvalue())
         until(lambda: is_told(stage, lead_id))
 
@@ -143,13 +151,13 @@ def test_a_dial_under_way_is_waited_for_and_nothing_new_is_begun(stage: Stage) -
         first, second = stage.lead(), stage.lead()
         with patch.object(stage.ledger.upkeep, "due_leads", return_value=[]):
             runner.start()
-            runner.wake(first)
+            runner.wake(fresh(stage, first))
             assert begun.wait(5)
             stopped: list[bool] = []
             stopping = threading.Thread(target=lambda: stopped.append(runner.stop(5.0)))
             stopping.start()
             until(runner._stopping.is_set)
-            runner.wake(second)
+            runner.wake(fresh(stage, second))
             may_end.set()
             stopping.join()
     assert stopped == [True]
@@ -169,7 +177,7 @@ def test_a_dial_that_takes_too_long_is_left_behind_and_recovered_by_others(stage
         runner = made(stage)
         lead_id = stage.lead()
         runner.start()
-        runner.wake(lead_id)
+        runner.wake(fresh(stage, lead_id))
         assert begun.wait(5)
         assert not runner.stop(0.5)
     assert stage.ledger.upkeep.recover().unknown == (lead_id,)
@@ -207,7 +215,7 @@ def test_a_database_that_comes_back_while_stopping_still_learns_every_outcome(st
         with patch.object(stage.dialer, "place", stuck), patch.object(local, "LOOK_EVERY_SECONDS", 60.0):
             runner = made(stage)
             runner.start()
-            runner.wake(hanging)
+            runner.wake(fresh(stage, hanging))
             assert begun.wait(5)
             stopping = threading.Thread(target=runner.stop, args=(4.0,))
             stopping.start()

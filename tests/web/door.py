@@ -177,13 +177,19 @@ class Door:
 
 @contextlib.contextmanager
 def open_door(
-    path: Path, *, rules: str = RULES, request_seconds: float = 10.0, threads: int = 4, **limits: int
+    path: Path,
+    *,
+    rules: str = RULES,
+    public_url: str | None = None,
+    request_seconds: float = 10.0,
+    threads: int = 4,
+    **limits: int,
 ) -> Iterator[Door]:
     """A server over the migrated SQLite file at `path`, until the block ends. `limits` are WebServer's."""
     ledger = Ledger(open_database(f"sqlite:///{path}"))
     woken: list[LeadId] = []
     loaded = load_rules(rules, name="rules.yaml", environ={})
-    app = create_app(WebServices(ledger, loaded, woken.append, None))
+    app = create_app(WebServices(ledger, loaded, lambda lead: woken.append(lead.id), public_url))
     server = WebServer(app, "127.0.0.1", 0, threads, request_seconds=request_seconds, **limits)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()

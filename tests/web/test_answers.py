@@ -140,7 +140,7 @@ def test_an_error_below_the_application_is_the_same_503(door: Door, monkeypatch:
 def test_a_signature_that_our_own_settings_cannot_check_is_our_trouble(door: Door) -> None:
     text = RULES.replace('secret: "only-this', 'parts: [url, body], secret: "only-this')
     rules = load_rules(text, name="rules.yaml", environ={})
-    app = create_app(WebServices(door.ledger, rules, door.woken.append, None))
+    app = create_app(WebServices(door.ledger, rules, lambda lead: door.woken.append(lead.id), None))
     response = app.test_client().post("/hooks/our-crm", data=b"{}", headers={"X-Signature": "0" * 64})
     assert (response.status_code, response.data) == (503, UNAVAILABLE)
 
