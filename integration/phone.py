@@ -236,7 +236,7 @@ def _read_number(written: str, region: str | None, policy: PhonePolicy) -> Phone
     numbers = _readings(digits, region) or _readings(_digits_only(_TRUNK.sub(r"\1", text, count=1)), region)
     if len(numbers) != 1:
         return _TWO_READINGS if numbers else _no_such(None if international else region)
-    return _judged(numbers[0], policy)
+    return _judged(*numbers[0], policy)
 
 
 # The zero of a national number, shown behind the country code: `+48 (0)22`. Most plans know it; for one
@@ -298,8 +298,8 @@ def _short(digits: str, region: str | None) -> PhoneRefused | None:
     return PhoneRefused(Reason.SHORT_NUMBER, "The number is a short code, or its area code is missing.", blocked=True)
 
 
-def _readings(digits: str, region: str | None) -> list[phonenumbers.PhoneNumber]:
-    """What the digits can mean: numbers that exist, or that a table here knows. Normally one.
+def _readings(digits: str, region: str | None) -> list[tuple[phonenumbers.PhoneNumber, int]]:
+    """What the digits can mean: numbers that exist, or that a table here knows, with their type. Normally one.
 
     `00` is the prefix for abroad in most countries and opens a national number in none, so it counts as
     `+` wherever the record comes from. Where another prefix begins alike (001 in Hong Kong, 011 in the
@@ -310,15 +310,16 @@ def _readings(digits: str, region: str | None) -> list[phonenumbers.PhoneNumber]
         ways.append((digits, None if digits.startswith("+") else region))
     if digits.startswith("00"):
         ways.append(("+" + digits[2:], None))
-    found: dict[str, phonenumbers.PhoneNumber] = {}
+    found: dict[str, tuple[phonenumbers.PhoneNumber, int]] = {}
     for text, where in ways:
         try:
             number = phonenumbers.parse(text, where)
         except phonenumbers.NumberParseException:
             continue
         e164 = _e164(number)
-        if phonenumbers.is_valid_number(number) or _listed_class(e164[1:]) or _fictional_region(e164[1:]):
-            found[e164] = number
+        kind = phonenumbers.number_type(number)  # asked once: it costs as much as all the rest
+        if kind != PhoneNumberType.UNKNOWN or _listed_class(e164[1:]) or _fictional_region(e164[1:]):
+            found[e164] = (number, kind)
     return list(found.values())
 
 
@@ -347,7 +348,7 @@ _SENTENCES = {
 }
 
 
-def _judged(number: phonenumbers.PhoneNumber, policy: PhonePolicy) -> Phone | PhoneRefused:
+def _judged(number: phonenumbers.PhoneNumber, kind: int, policy: PhonePolicy) -> Phone | PhoneRefused:
     e164 = _e164(number)
     fictional = _fictional_region(e164[1:])
     region = phonenumbers.region_code_for_number(number) or fictional
@@ -355,7 +356,7 @@ def _judged(number: phonenumbers.PhoneNumber, policy: PhonePolicy) -> Phone | Ph
     reason: Reason | None = None
     if e164 in policy.own_numbers:
         reason = Reason.OWN_NUMBER
-    elif (listed := _listed_class(e164[1:]) or _CLASSES.get(phonenumbers.number_type(number))) is not None:
+    elif (listed := _listed_class(e164[1:]) or _CLASSES.get(kind)) is not None:
         reason = listed
     elif fictional and policy.refuse_fictional:
         reason = Reason.FICTIONAL_NUMBER

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
-from flask import Response, jsonify
+from flask import Response
 
 from integration.ledger import Receipt
 from integration.model import DeliveryState
@@ -40,6 +41,6 @@ def taken(source: Source, receipt: Receipt) -> Response:
     }
     if source.items is not None:
         said["leads"] = len(set(leads))
-    response = jsonify(said)
-    response.status_code = source.answers.taken
-    return response
+    return Response(
+        json.dumps(said, separators=(",", ":")) + "\n", source.answers.taken, content_type="application/json"
+    )
