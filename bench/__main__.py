@@ -104,7 +104,7 @@ def _one_round(bench: Bench, plan: Plan, systems: Sequence[System], seen: dict[s
     order = [*systems[turn:], *systems[:turn]]
     whole = [system for system in order if system.name != LETTER]
     for rate in RATES:
-        for system in whole:
+        for system in whole if rate != 10 else order:
             count = max(10, round(rate * plan.paced_seconds))
             seen[system.name].paced.setdefault(rate, []).append(bench.paced(system, rate, count))
     for system in whole:

@@ -63,10 +63,11 @@ def _beside_the_tutorial(name: str, systems: Mapping[str, Rounds]) -> list[dict[
     """Ratios within each round, so that a disturbance of one round touches both alike."""
     found = []
     ours = systems[name]
-    if TUTORIAL in systems:
-        pairs = zip(ours.paced[10], systems[TUTORIAL].paced[10], strict=True)
-        dial = [one.dial_ms.p50 / other.dial_ms.p50 for one, other in pairs]
-        found.append(_aim(name, "webhook to dial p50 at 10/s, times the tutorial's way", _over(dial), most=1.3))
+    for reference in (TUTORIAL, LETTER):
+        if reference in systems:
+            pairs = zip(ours.paced[10], systems[reference].paced[10], strict=True)
+            dial = [one.dial_ms.p50 / other.dial_ms.p50 for one, other in pairs]
+            found.append(_aim(name, f"webhook to dial p50 at 10/s, times {reference}", _over(dial), most=1.3))
     for reference in (TUTORIAL, LETTER):
         if reference in systems:
             bursts = zip(ours.slow, systems[reference].slow, strict=True)
