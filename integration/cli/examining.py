@@ -34,7 +34,7 @@ from integration.settings import (
 )
 
 PUBLIC_URL_SECONDS = 5.0
-NEWEST = 1000  # leads that are looked through for write-backs that stand still
+MOST_UNTOLD = 1000  # leads of which the CRM does not know; beyond so many the exact count helps nobody
 IDS_SHOWN = 10
 
 
@@ -254,7 +254,7 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         newest = [row.id for row in ledger.reading.leads(states=[state], most=IDS_SHOWN)]
         if newest:
             yield Finding(Level.WARN, "leads", _needed(state, newest, max(counts.get(state, 0), len(newest))))
-    untold = [row.id for row in ledger.reading.leads(most=NEWEST) if row.writeback_state is WritebackState.PARKED]
+    untold = [row.id for row in ledger.reading.leads(told=[WritebackState.PARKED], most=MOST_UNTOLD)]
     if untold:
         text = (
             f"the CRM refused to be told of {_ids(untold)}: `ringback show {untold[0]}`, then "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -11,23 +13,27 @@ from integration.bootstrap import read_environment
 from integration.cli.access import existing_ledger
 from integration.cli.story import story_as_json, story_lines
 from integration.cli.terminal import (
+    BLOCK,
     AnswerIsNo,
     LeadNumber,
     Whole,
     clean,
-    csv_text,
+    csv_lines,
+    json_lines,
     read_since,
     say,
     say_json,
     table,
 )
-from integration.ledger import LeadRow, Ledger
+from integration.ledger import LeadRow
 from integration.model import LeadId, LeadState, WritebackState
 from integration.phone import mask
 from integration.settings import read_settings
 
 # The words of the CRM column: a lead may be parked, and the telling of it as well, which is another thing.
 TELLING = {WritebackState.PENDING: "telling", WritebackState.DONE: "told", WritebackState.PARKED: "not told"}
+
+LONG_LIST = 1000  # beyond so many leads their count shows while they are written
 
 
 class Since(click.ParamType[datetime]):
@@ -87,41 +93,46 @@ def leads(
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other; take one")
     with existing_ledger(read_settings(read_environment())) as ledger:
-        rows = _find(ledger, [LeadState(one) for one in states], [WritebackState(one) for one in told], since, limit)
-    if as_json:
-        say_json([lead_as_json(row) for row in rows])
-    elif as_csv:
-        columns = _COLUMNS
-        click.echo(csv_text(columns, [[lead_as_json(row)[name] for name in columns] for row in rows]), nl=False)
-    else:
-        _say_leads(rows, narrowed=bool(states or told) or since is not None, limit=limit)
+        found = ledger.reading.leads(
+            states=[LeadState(one) for one in states],
+            told=[WritebackState(one) for one in told],
+            since=since,
+            most=limit,
+        )
+        if not as_json and not as_csv:
+            _say_leads(found, narrowed=bool(states or told) or since is not None, limit=limit)
+            return
+        with _followed(found, limit) as rows:
+            told_rows = map(lead_as_json, rows)
+            cells = ([row[name] for name in _COLUMNS] for row in told_rows)
+            for piece in json_lines(told_rows) if as_json else csv_lines(_COLUMNS, cells):
+                click.echo(piece, nl=False)
 
 
-def _find(
-    ledger: Ledger,
-    states: Sequence[LeadState],
-    told: Sequence[WritebackState],
-    since: datetime | None,
-    limit: int,
-) -> list[LeadRow]:
-    """The newest leads that fit. The ledger does not narrow by `told`, so more are read until there are enough."""
-    most = limit
-    while True:
-        rows = ledger.reading.leads(states=states, since=since, most=most)
-        fitting = [row for row in rows if not told or row.writeback_state in told]
-        if len(fitting) >= limit or len(rows) < most:
-            return fitting[:limit]
-        most *= 4
+def _followed(found: Iterator[LeadRow], limit: int) -> contextlib.AbstractContextManager[Iterable[LeadRow]]:
+    """The leads, counted on the terminal while a long list goes into a file."""
+    hidden = limit <= LONG_LIST or sys.stdout.isatty() or not sys.stderr.isatty()
+    return click.progressbar(
+        found, label="Leads", show_pos=True, update_min_steps=BLOCK, file=sys.stderr, hidden=hidden
+    )
 
 
-def _say_leads(rows: Sequence[LeadRow], *, narrowed: bool, limit: int) -> None:
-    if not rows:
-        say("No lead fits." if narrowed else "No leads yet.")
-        return
+def _say_leads(found: Iterator[LeadRow], *, narrowed: bool, limit: int) -> None:
+    count = 0
+
+    def cells() -> Iterator[list[object]]:
+        nonlocal count
+        for row in found:
+            count += 1
+            yield _cells(row)
+
     headings = ["LEAD", "RECEIVED (UTC)", "STATE", "NUMBER", "ACCOUNT", "CRM", "CALL OR REASON"]
-    for line in table(headings, [_cells(row) for row in rows]):
-        click.echo(line)
-    if len(rows) == limit:
+    for line in table(headings, cells()):
+        if count:
+            click.echo(line)
+    if not count:
+        say("No lead fits." if narrowed else "No leads yet.")
+    elif count == limit:
         click.echo(f"These are the newest {limit}; --limit shows more.", err=True)
 
 

@@ -172,6 +172,8 @@ def _load(rules: Rules, source: Source, scheme: Scheme, file: IO[bytes] | None, 
         form = source.body
     content_type, mark = CONTENT_TYPES[form], f"sample-{secrets.token_hex(4)}"
     try:
+        if body is not None and form == "form":
+            body = body.rstrip(b"\r\n")  # an editor's line end would belong to the last value
         if body is not None and count == 1:
             return _Load(content_type, _with_secret(scheme, body, form), None, mark, 0)
         pattern = _pattern(rules, source, body, form)

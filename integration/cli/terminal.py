@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 import shutil
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
 
 NARROWEST, WIDEST = 80, 140
 LONGEST_CELL = 40  # of all columns but the last
+BLOCK = 500  # rows of a long list that are printed together
+
+_T = TypeVar("_T")
 
 
 class CannotBegin(click.ClickException):
@@ -90,23 +94,48 @@ def say_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=_as_json))
 
 
+def json_lines(values: Iterable[object]) -> Iterator[str]:
+    """A JSON list in pieces: together they are what `say_json` prints of it."""
+    opening = "["
+    for block in in_blocks(values):
+        texts = (textwrap.indent(json.dumps(value, indent=2, default=_as_json), "  ") for value in block)
+        yield f"{opening}\n" + ",\n".join(texts)
+        opening = ","
+    yield "[]\n" if opening == "[" else "\n]\n"
+
+
 def _as_json(value: object) -> str:
     return iso(value) if isinstance(value, datetime) else str(value)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lines with aligned columns; only the last is cut to what the terminal has left."""
-    cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
-    cells = [[*(shortened(cell, LONGEST_CELL) for cell in row[:-1]), row[-1]] for row in cells]
-    everything = [list(headings), *cells]
-    widths = [max(len(row[i]) for row in everything) for i in range(len(headings) - 1)]
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Lines with aligned columns; only the last is cut to what the terminal has left.
+
+    A long list comes in blocks, so that it need not be read to its end first: a column may grow from one to the next.
+    """
+    widths = [len(heading) for heading in headings[:-1]]
+    said = [list(headings)]
+    for block in in_blocks(rows):
+        cells = [[clean("" if cell is None else cell) for cell in row] for row in block]
+        cells = [[*(shortened(cell, LONGEST_CELL) for cell in row[:-1]), row[-1]] for row in cells]
+        widths = [max(width, *(len(row[i]) for row in cells)) for i, width in enumerate(widths)]
+        yield from _aligned([*said, *cells], widths)
+        said = []
+    yield from _aligned(said, widths)
+
+
+def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
     left = max(columns() - sum(widths) - 2 * len(widths), 12)
-    return [
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), shortened(row[-1], left)]
-        ).rstrip()
-        for row in everything
-    ]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, shortened(row[-1], left)]).rstrip()
+
+
+def in_blocks(rows: Iterable[_T]) -> Iterator[list[_T]]:
+    """The rows in lists of up to BLOCK, each as soon as it is full."""
+    source = iter(rows)
+    while block := list(itertools.islice(source, BLOCK)):
+        yield block
 
 
 def shortened(text: str, most: int) -> str:
@@ -114,13 +143,16 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """RFC 4180, and no cell that a spreadsheet would take for a formula."""
+def csv_lines(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """RFC 4180, and no cell that a spreadsheet would take for a formula. Each text ends its last line."""
+    yield _as_csv([headings])
+    for block in in_blocks(rows):
+        yield _as_csv([[_inert(cell) for cell in row] for row in block])
+
+
+def _as_csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(headings)
-    for row in rows:
-        writer.writerow([_inert(cell) for cell in row])
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue()
 
 

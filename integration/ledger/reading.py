@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,6 +91,8 @@ class PauseRow:
     probe_at: datetime
 
 
+PAGE = 1000  # leads that are read at once
+
 _LEAD_COLUMNS = """lead.id, lead.source, lead.state, lead.reason, lead.detail, lead.received_at, lead.updated_at,
     lead.due_at, lead.record_id, lead.to_number, lead.account, lead.rule_name, lead.rule_line, lead.rules_digest,
     lead.attempts, lead.call_id, lead.call_status, writeback.state AS writeback_state"""
@@ -134,23 +136,42 @@ class Reading:
         self._database = database
 
     def leads(
-        self, *, states: Sequence[LeadState] = (), since: datetime | None = None, most: int = 50
-    ) -> list[LeadRow]:
-        """The newest leads first."""
-        wheres, values = [], dict[str, object](most=most)
+        self,
+        *,
+        states: Sequence[LeadState] = (),
+        told: Sequence[WritebackState] = (),
+        since: datetime | None = None,
+        most: int = 50,
+    ) -> Iterator[LeadRow]:
+        """The newest leads first, read page by page while they are asked for.
+
+        Each page is a look of its own: a long list holds neither memory nor a snapshot, which would keep SQLite from
+        clearing its log and PostgreSQL from tidying up. A lead never changes its place, so none is missed or twice.
+        """
+        wheres, values = ["lead.id < :before"], dict[str, object](before=2**63 - 1)
         if states:
             names = ", ".join(f"'{LeadState(state)}'" for state in states)
             wheres.append(f"lead.state IN ({names})")
+        if told:
+            names = ", ".join(f"'{WritebackState(state)}'" for state in told)
+            wheres.append(f"writeback.state IN ({names})")
         if since is not None:
             wheres.append("lead.received_at >= :since")
             values["since"] = int(since.timestamp() * 1000)
-        where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
         sql = f"""
             SELECT {_LEAD_COLUMNS} FROM lead LEFT JOIN writeback ON writeback.lead_id = lead.id
-            {where} ORDER BY lead.id DESC LIMIT :most
+            WHERE {" AND ".join(wheres)} ORDER BY lead.id DESC LIMIT :page
         """
-        with self._database.snapshot() as tx:
-            return [_lead(row) for row in tx.all(sql, values)]
+        left = most
+        while left > 0:
+            page = min(left, PAGE)
+            with self._database.snapshot() as tx:
+                rows = tx.all(sql, {**values, "page": page})
+            yield from map(_lead, rows)
+            if len(rows) < page:
+                return
+            left -= page
+            values["before"] = rows[-1]["id"]
 
     def story(self, lead_id: LeadId) -> LeadStory | None:
         """One lead with all that happened to it, or None."""

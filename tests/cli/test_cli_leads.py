@@ -3,13 +3,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integration.cli.terminal import clean, csv_text, read_since, table
+from integration.cli import looking, terminal
+from integration.cli.terminal import clean, csv_lines, json_lines, read_since, table
+from integration.ledger import reading
 from integration.model import LeadState, Reason
 from tests.cli.conftest import NO_SCOPE, PLACED, REFUSED, UNCLEAR
 
@@ -128,7 +132,7 @@ def test_csv_is_rfc_4180_and_runs_no_formula(desk, office):
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001
 def test_every_cell_that_begins_like_a_formula_is_made_text(sign):
-    text = csv_text(["a", "b"], [[f"{sign}1+1", 'say "hi", twice\nover']])
+    text = "".join(csv_lines(["a", "b"], [[f"{sign}1+1", 'say "hi", twice\nover']]))
     assert next(iter(list(csv.reader(io.StringIO(text, newline="")))[1:])) == [f"'{sign}1+1", 'say "hi", twice\nover']
 
 
@@ -170,14 +174,72 @@ def test_nothing_from_a_crm_reaches_the_terminal_as_a_command(desk, office):
 def test_whatever_is_printed_is_printable_and_whatever_is_a_cell_is_no_formula(text):
     assert clean(text).isprintable()
     assert len(clean(text)) == len(text)
-    (cell,) = list(csv.reader(io.StringIO(csv_text(["a", "b"], [[text, ""]]), newline="")))[1][:1]
+    (cell,) = list(csv.reader(io.StringIO("".join(csv_lines(["a", "b"], [[text, ""]])), newline="")))[1][:1]
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
 def test_a_long_cell_is_cut_and_says_so():
-    lines = table(["A", "B"], [["x" * 60, "y" * 500]])
+    lines = list(table(["A", "B"], [["x" * 60, "y" * 500]]))
     assert lines[1].startswith("x" * 39 + "…  yyy")
     assert lines[1].endswith("…")
+
+
+def test_a_list_in_blocks_is_the_list(monkeypatch):
+    rows = [[n, "x" * n, "é\n", {"a": [n]}] for n in range(7)]
+    for block in (1, 2, 3, 7, 8):
+        monkeypatch.setattr(terminal, "BLOCK", block)
+        for some in ([], rows[:1], rows):
+            assert "".join(json_lines(some)) == json.dumps(some, indent=2) + "\n"
+            read = list(csv.reader(io.StringIO("".join(csv_lines("abcd", some)), newline="")))
+            assert read == [[*"abcd"], *([str(cell) for cell in row] for row in some)]
+        lines = list(table("ABCD", rows))
+        assert len(lines) == 8
+        assert [line.split()[0] for line in lines] == ["A", *map(str, range(7))]
+
+
+def test_a_long_list_is_read_while_it_is_printed(desk, office, monkeypatch):
+    """Nobody waits for the last row, and no list of all of them is made."""
+    for _ in range(9):
+        office.lead(PLACED)
+    monkeypatch.setattr(reading, "PAGE", 2)
+    asked = []
+    rows = office.ledger.reading.leads(most=7)
+    whole = reading.Reading.leads
+
+    def counted(self, **narrowed):
+        for row in whole(self, **narrowed):
+            asked.append(row.id)
+            yield row
+
+    assert [next(rows).id, next(rows).id] == [9, 8]
+    office.lead(PLACED)  # what comes meanwhile is newer: it moves nothing
+    assert [row.id for row in rows] == [7, 6, 5, 4, 3]
+    monkeypatch.setattr(reading.Reading, "leads", counted)
+    monkeypatch.setattr(terminal, "BLOCK", 3)
+    printed = []
+    monkeypatch.setattr(click, "echo", lambda text, **_: printed.append((len(asked), text)))
+    desk("leads", "--csv")
+    assert [count for count, _ in printed] == [0, 3, 6, 9, 10]
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("limit", "is_counted"), [(looking.LONG_LIST, False), (looking.LONG_LIST + 1, True)])
+def test_a_long_list_that_goes_into_a_file_is_counted_on_the_terminal(monkeypatch, limit, is_counted):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", screen)
+    with looking._followed(iter(range(1200)), limit) as rows:
+        assert list(rows) == list(range(1200))
+    assert ("1200" in screen.getvalue()) is is_counted
+    monkeypatch.setattr(sys, "stdout", screen)
+    shown = screen.getvalue()
+    with looking._followed(iter(range(1200)), limit) as rows:
+        assert len(list(rows)) == 1200
+    assert screen.getvalue() == shown  # the rows themselves are what is seen
 
 
 # ---- show ---------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ TABLE: list[tuple[str, str, list[tuple[str, str, tuple[str, str], str | None]]]]
         "hubspot",
         [("123", "id:62515:contact.creation:123:1564113600000", FETCH, None)],
     ),
+    ("hubspot_workflow_contact.json", "hubspot-workflow", [("2351", "id:62515:2351", CALLED, US)]),
     ("keap_contact_add.json", "keap", [("12345", "id:contact.add:12345", FETCH, None)]),
     ("monday_create_pulse.json", "monday", [("1772099344", "id:b12b0001", CALLED, US)]),
     ("odoo_webhook_action.json", "odoo", [("87", "id:crm.lead:87:Send lead(#412)", CALLED, GB)]),
@@ -167,6 +168,46 @@ def test_a_pipedrive_v1_person_with_a_number_is_called(office: Office) -> None:
     office.post("pipedrive-v1", raw)
     office.decide_all()
     assert [row["to_number"] for row in office.leads()] == [US]
+
+
+def test_a_hubspot_workflow_that_enrols_a_contact_again_makes_no_second_lead(office: Office) -> None:
+    office.post_sample("hubspot_workflow_contact.json", "hubspot-workflow")
+    again = office.post_sample("hubspot_workflow_contact.json", "hubspot-workflow", {b'"Dana"': b'"Dora"'})
+    assert again.json == {"status": "duplicate", "lead": office.woken[0]}
+    other_portal = {b'"portal-id": 62515': b'"portal-id": 62516', b"(212) 555-0123": b"(212) 555-0124"}
+    assert office.post_sample("hubspot_workflow_contact.json", "hubspot-workflow", other_portal).status_code == 200
+    assert len(office.leads()) == 2
+
+
+def test_a_hubspot_workflow_may_send_a_body_put_together_by_hand(office: Office) -> None:
+    office.post("hubspot-workflow", b'{"hs_object_id": 2351, "phone": "(212) 555-0123", "country": "US"}')
+    office.decide_all()
+    assert [(row["record_id"], row["to_number"]) for row in office.leads()] == [("2351", US)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({}, "accepted"),
+        ({"objectTypeId": "0-3"}, "ignored"),  # a deal
+        ({"subscriptionType": "contact.creation"}, "ignored"),
+    ],
+)
+def test_a_hubspot_app_with_generic_subscriptions_says_so_in_one_line(
+    office: Office, changed: dict[str, str], status: str
+) -> None:
+    only = '{subscriptionType: object.creation, objectTypeId: "0-1"}'
+    rules = rules_of(f'  generic:\n    preset: hubspot\n    verify: {{secret: "${{TEXT}}"}}\n    only: {only}\n')
+    event = {
+        "subscriptionType": "object.creation",
+        "objectTypeId": "0-1",
+        "objectId": 1,
+        "portalId": 7,
+        "occurredAt": 1,
+    }
+    answer = Office(office.ledger, rules).post("generic", json.dumps([event | changed]).encode())
+    assert answer.json is not None
+    assert answer.json["status"] == status
 
 
 def test_a_highlevel_contact_under_data_is_the_same_contact(office: Office) -> None:
