@@ -51,7 +51,7 @@ def test_releases_at_the_same_time_are_harmless(empty_url: str) -> None:
 def test_a_database_without_the_schema_says_what_to_do(empty_url: str) -> None:
     ledger = Ledger(open_database(empty_url))
     with pytest.raises(LedgerUnavailable, match="not migrated; run `ringback release`"):
-        ledger.reading.leads()
+        list(ledger.reading.leads())
     with pytest.raises(LedgerUnavailable, match="not migrated; run `ringback release`"):
         ledger.upkeep.heartbeat("worker")
     ledger.close()
