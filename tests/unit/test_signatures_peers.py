@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
 import jwt
 import pytest
@@ -12,7 +13,9 @@ import standardwebhooks
 import stripe
 import svix
 from hubspot.utils.signature import Signature
+from slack_sdk.signature import SignatureVerifier
 from standardwebhooks.webhooks import WebhookVerificationError
+from twilio.request_validator import RequestValidator
 
 from integration.crms import scheme_from
 from integration.signatures import Refused, SignedRequest, Verified, sign, verify
@@ -64,7 +67,17 @@ def peer_hubspot(version: str) -> Callable[[str, dict[str, str]], bool]:
     return check
 
 
+def peer_slack(body: str, headers: dict[str, str]) -> bool:
+    return bool(SignatureVerifier(SECRET).is_valid_request(body, headers))
+
+
+def peer_twilio(body: str, headers: dict[str, str]) -> bool:
+    fields = dict(parse_qsl(body, keep_blank_values=True))
+    return bool(RequestValidator(SECRET).validate(URL, fields, headers["X-Twilio-Signature"]))
+
+
 PEERS = {
+    "slack": (SECRET, peer_slack),
     "standard-webhooks": (WHSEC, peer_standard),
     "svix": (WHSEC, peer_svix),
     "stripe": (SECRET, peer_stripe),
@@ -74,16 +87,20 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("name", PEERS)
+FORMS = ["CallSid=CA123&From=%2B14155552671&To=%2B18005551212", "a=&b=1+2&c=%C3%A9", "z=1&a=2&Z=3", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [*((name, body) for name in PEERS for body in BODIES), *(("twilio", form) for form in FORMS)]
+)
 def test_the_senders_library_accepts_what_we_sign_and_refuses_what_we_refuse(name, body):
-    secret, peer = PEERS[name]
+    secret, peer = (SECRET, peer_twilio) if name == "twilio" else PEERS[name]
     scheme = scheme_from({"scheme": name, "secret": secret})
     now = datetime.now(UTC)
     headers = sign(scheme, request(body), now)
     assert isinstance(verify(scheme, request(body, headers), now), Verified)
     assert peer(body, dict(headers))
-    other = body + " "
+    other = body + "&other=1" if name == "twilio" else body + " "
     assert isinstance(verify(scheme, request(other, headers), now), Refused)
     assert not peer(other, dict(headers))
 
