@@ -6,18 +6,11 @@ need a part of it only. So each function loads its own.
 
 from __future__ import annotations
 
-import gc
 import os
 import re
-import signal
-import socket
-import threading
-import time
-import uuid
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from integration.settings import (
     SETTINGS,
@@ -34,11 +27,7 @@ if TYPE_CHECKING:
     from integration.http import Client
     from integration.ledger import Ledger
     from integration.rules import Rules
-    from integration.runner import Runner
 
-WEB_DRAIN_SECONDS = 1.0
-EXIT_SECONDS = 9.0  # in all: a dial that was begun before the stop ends within its own 8 s
-START_AGAIN_SECONDS = 1.0  # between two attempts to begin while the database is away
 DEFAULT_RULES = Path(SETTINGS["RINGBACK_RULES"][0])
 _VARIABLE = re.compile(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -88,6 +77,18 @@ def read_for_serving() -> tuple[Settings, DialerSettings, Rules]:
 
     Raises SettingsError with the mistakes of all three, or RulesError when nothing but the rules is wrong.
     """
+    settings, dialer_settings, rules = _read_for_serving(dials=True)
+    assert dialer_settings is not None
+    return settings, dialer_settings, rules
+
+
+def read_for_web() -> tuple[Settings, Rules]:
+    """The same for a process that never dials: it can do without the contact centre's secrets."""
+    settings, _, rules = _read_for_serving(dials=False)
+    return settings, rules
+
+
+def _read_for_serving(*, dials: bool) -> tuple[Settings, DialerSettings | None, Rules]:
     from integration.rules import RulesError, load_rules  # noqa: PLC0415
 
     environ, mistakes = read_environment_to_judge()
@@ -104,7 +105,10 @@ def read_for_serving() -> tuple[Settings, DialerSettings, Rules]:
         told += [f"{path} cannot be used; `ringback check` says the same"] if told else []
     settings, dialer_settings = None, None
     try:
-        settings, dialer_settings = read_all_settings(environ)
+        if dials:
+            settings, dialer_settings = read_all_settings(environ)
+        else:
+            settings = read_settings(environ)
     except SettingsError as error:
         mistakes += _not_about(unread, error.mistakes)
     if rules is not None:
@@ -112,7 +116,7 @@ def read_for_serving() -> tuple[Settings, DialerSettings, Rules]:
         mistakes += _not_about(unread, _missing_public_url(rules, public_url))
     if rules_error is not None and not mistakes:
         raise rules_error
-    if settings is None or dialer_settings is None or rules is None or mistakes:
+    if settings is None or rules is None or mistakes:
         raise SettingsError([*mistakes, *told])
     return settings, dialer_settings, rules
 
@@ -190,15 +194,18 @@ def make_database(settings: Settings) -> bool:
     return migrate(settings.database_url)
 
 
-def open_ledger(settings: Settings, *, exclusive: bool = False, ask_first: bool = True) -> Ledger:
-    """The ledger. With `ask_first` a PostgreSQL that is away raises here. Raises LedgerUnavailable, LedgerInUse."""
+def open_ledger(settings: Settings, *, ask_first: bool = True, **how: Any) -> Ledger:
+    """The ledger; `how` as in `open_database`. With `ask_first` a PostgreSQL that is away raises here.
+
+    Raises LedgerUnavailable, LedgerInUse.
+    """
     from integration.ledger import Ledger, open_database  # noqa: PLC0415
 
-    return Ledger(open_database(settings.database_url, exclusive=exclusive, ask_first=ask_first))
+    return Ledger(open_database(settings.database_url, ask_first=ask_first, **how))
 
 
-def open_serving_ledger(settings: Settings) -> Ledger:
-    """The ledger for `serve`: on SQLite this process is the only one, and may migrate it itself.
+def open_serving_ledger(settings: Settings, **how: Any) -> Ledger:
+    """The ledger for a process that serves: on SQLite it is the only one, and may migrate it itself.
 
     A PostgreSQL that does not answer is no reason not to begin. One that says no (a wrong password, not migrated)
     is. Raises LedgerUnavailable, LedgerInUse.
@@ -207,12 +214,12 @@ def open_serving_ledger(settings: Settings) -> Ledger:
     from integration.log import get_log  # noqa: PLC0415
 
     try:
-        ledger = open_ledger(settings, exclusive=True)
+        ledger = open_ledger(settings, exclusive=True, **how)
     except LedgerUnavailable as error:
         if error.lasts or settings.database_url.startswith("sqlite:"):
             raise
         get_log().error("database.unavailable", detail=str(error))
-        return open_ledger(settings, ask_first=False)
+        return open_ledger(settings, ask_first=False, **how)
     try:
         if ledger.database.dialect == "sqlite" and not ledger.is_migrated():
             migrate(settings.database_url)
@@ -233,7 +240,7 @@ def demand_migrated(ledger: Ledger) -> None:
         raise LedgerUnavailable("the database is not migrated; run `ringback release`", lasts=True)
 
 
-# ---- serving ------------------------------------------------------------------------------------
+# ---- the dialer ---------------------------------------------------------------------------------
 
 
 def make_dialer(settings: DialerSettings, client: Client) -> Dialer:
@@ -247,138 +254,4 @@ def make_dialer(settings: DialerSettings, client: Client) -> Dialer:
         token_encoding=settings.token_encoding,
         client_auth=settings.client_auth,
         client=client,
-    )
-
-
-def serve(*, host: str | None = None, port: int | None = None) -> int:
-    """Web and worker threads in this one process, until SIGTERM or SIGINT. The exit code.
-
-    `host` and `port` replace what the settings say. Raises SettingsError, RulesError, LedgerUnavailable,
-    and OSError when the port cannot be had, before anything has begun.
-    """
-    from integration.http import Client  # noqa: PLC0415
-    from integration.log import flush_log, get_log, set_up_logging  # noqa: PLC0415
-    from integration.pipeline import Pipeline, Services  # noqa: PLC0415
-    from integration.runner.local import LocalRunner  # noqa: PLC0415
-    from integration.web import WebServices, create_app  # noqa: PLC0415
-    from integration.web.server import WebServer  # noqa: PLC0415
-
-    settings, dialer_settings, rules = read_for_serving()
-    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
-    set_up_logging(settings.log_level)
-    ledger = open_serving_ledger(settings)
-    client = Client()
-    worker_id = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:12]}"
-    services = Services(
-        ledger=ledger,
-        rules=rules,
-        dialer=make_dialer(dialer_settings, client),
-        client=client,
-        dialing=settings.dialing,
-        cooldown_seconds=settings.cooldown_seconds,
-        worker_id=worker_id,
-    )
-    pipeline = Pipeline(services, leases_ahead=True)
-    runner = LocalRunner(
-        pipeline,
-        ledger,
-        worker_id=worker_id,
-        alone=ledger.database.dialect == "sqlite",
-        dial_threads=settings.dial_threads,
-        writeback_threads=settings.writeback_threads,
-    )
-    app = create_app(WebServices(ledger, rules, runner.wake, settings.public_url))
-    server = WebServer(app, settings.host, settings.port, settings.web_threads)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    stopping = threading.Event()
-    _start(runner, ledger, stopping)
-    _say_what_runs(settings, rules, server.port)
-    threading.Thread(target=_warm_up, args=(services.dialer, rules), name="warm-up", daemon=True).start()
-    server.run()
-    get_log().info("server.stopping")
-    stopping.set()
-    until = time.monotonic() + EXIT_SECONDS
-    runner.halt()
-    server.drain(WEB_DRAIN_SECONDS)
-    finished = runner.stop(until - time.monotonic())
-    ledger.close()
-    get_log().info("server.stopped", everything_finished=finished)
-    flush_log()
-    return 0
-
-
-def _start(runner: Runner, ledger: Ledger, stopping: threading.Event) -> None:
-    """Start the workers: now, or as soon as a PostgreSQL that is away answers.
-
-    The web doors are open meanwhile: they answer 503, and 200 as soon as they can store again. What they store is
-    found in the ledger by the workers. Raises LedgerUnavailable for SQLite, which does not go away.
-    """
-    from integration.ledger import LedgerUnavailable  # noqa: PLC0415
-
-    try:
-        runner.start()
-    except LedgerUnavailable:
-        if ledger.database.dialect == "sqlite":
-            raise
-        threading.Thread(target=_start_later, args=(runner, ledger, stopping), name="starter", daemon=True).start()
-
-
-def _start_later(runner: Runner, ledger: Ledger, stopping: threading.Event) -> None:
-    from integration.ledger import LedgerUnavailable  # noqa: PLC0415
-    from integration.log import describe_error, get_log  # noqa: PLC0415
-
-    while not stopping.wait(START_AGAIN_SECONDS):
-        try:
-            demand_migrated(ledger)
-            if not stopping.is_set():
-                runner.start()
-        except LedgerUnavailable as error:
-            get_log().error("database.unavailable", detail=str(error), next_look_seconds=START_AGAIN_SECONDS)
-        except Exception as error:  # noqa: BLE001 - webhooks are taken meanwhile: somebody must go on trying
-            get_log().error("worker.not_started", error=describe_error(error))
-        else:
-            get_log().info("worker.started")
-            return
-
-
-def _warm_up(dialer: Dialer, rules: Rules) -> None:
-    """Fetch token and accounts before the first lead needs them, and say at once what is wrong with them.
-
-    Nothing depends on it: a lead that comes earlier, or after a failure here, asks for itself.
-    """
-    from integration.dialers import DialerError  # noqa: PLC0415
-    from integration.log import describe_error, get_log  # noqa: PLC0415
-    from integration.rules import run_tests  # noqa: PLC0415
-
-    for account in rules.accounts.values():
-        try:
-            dialer.prepare(account)
-        except DialerError as error:
-            get_log().error("dialer.not_ready", account=account.key, detail=error.outcome.message)
-        except Exception as error:  # noqa: BLE001 - a thread of its own: nobody else would say what happened
-            get_log().error("dialer.not_ready", account=account.key, error=describe_error(error))
-    run_tests(rules)  # loads what reading the first phone number would otherwise wait for
-    gc.collect()
-    gc.freeze()  # what stays for good is not looked through again: each time that held up every thread for 35 ms
-
-
-def _say_what_runs(settings: Settings, rules: Rules, port: int) -> None:
-    from integration.log import get_log  # noqa: PLC0415
-
-    for warning in settings.warnings:
-        get_log().warning("settings.warning", detail=warning)
-    for mistake in rules.warnings:
-        get_log().warning(
-            "rules.warning", place=f"{rules.name}:{mistake.line}:{mistake.column}", detail=mistake.message
-        )
-    listed = len(settings.dialing.only)
-    only = f"only {listed} listed {'number' if listed == 1 else 'numbers'}"
-    dialing = "everybody" if settings.dialing.everybody else only
-    get_log().info(
-        "server.started",
-        port=port,
-        sources=",".join(rules.sources),
-        rules=rules.digest,
-        dialing="nobody" if settings.dialing.is_off else dialing,
     )

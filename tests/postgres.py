@@ -15,6 +15,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -31,7 +32,8 @@ import pytest
 from integration.ledger import migrate
 
 VARIABLE = "TEST_POSTGRES_URL"
-_FIXTURES = {"postgres_server", "postgres_url", "migrated_postgres_url"}
+STOP_SECONDS = 30.0
+_FIXTURES = {"postgres_server", "postgres_url", "migrated_postgres_url", "cluster"}
 
 
 class PostgresServer:
@@ -108,48 +110,72 @@ def running_server() -> Iterator[PostgresServer]:
         yield server
         server.forget_template()
         return
-    folder = programs()
-    if folder is None:
+    if programs() is None:
         raise RuntimeError(f"PostgreSQL is not installed and {VARIABLE} is not set")
-    with _temporary_cluster(folder) as url:
-        yield PostgresServer(url)
+    with own_cluster() as cluster:
+        yield PostgresServer(cluster.url)
+
+
+class Cluster:
+    """A PostgreSQL of our own in a temporary folder, which may be stopped and started again at the same address."""
+
+    def __init__(self, programs: Path, home: Path) -> None:
+        self._programs = programs
+        self._home = home
+        # `initdb` refuses to run as root, so there the cluster belongs to the user postgres.
+        self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        if self._user is not None:
+            os.chown(home, self._user.pw_uid, self._user.pw_gid)
+        arguments = ["-D", home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        _run_as(self._user, [programs / "initdb", *arguments], home)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        settings = ["fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1", f"port={self._port}"]
+        settings += ["unix_socket_directories=", "max_connections=100", "shared_buffers=32MB", "autovacuum=off"]
+        options = [part for setting in settings for part in ("-c", setting)]
+        log = self._home / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._home / "data", *options],
+                stdout=output,
+                stderr=output,
+                cwd=self._home,
+                start_new_session=True,  # a Ctrl-C for the tests must not stop it before they have cleaned up
+                **_identity(self._user),
+            )
+        _wait_until_it_answers(self.url, self._process, log)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM waits for who is connected, SIGINT cuts them off, SIGQUIT does so without a word to the disk."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(STOP_SECONDS)
+        self._process = None
 
 
 @contextlib.contextmanager
-def _temporary_cluster(folder: Path) -> Iterator[str]:
-    """`initdb` refuses to run as root, so there the cluster belongs to the user postgres."""
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster for one test alone, running; removed at the end."""
+    folder = programs()
+    if folder is None:
+        raise RuntimeError("the programs of PostgreSQL's server are not installed")
     home = Path(tempfile.mkdtemp(prefix="ringback-postgres-", dir="/tmp"))  # short: a socket's path has a limit
-    user = None
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(home, user.pw_uid, user.pw_gid)
-    data, log = home / "data", home / "log"
-    port = _free_port()
     try:
-        _run_as(user, [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"], home)
-        settings = ["fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1", f"port={port}"]
-        settings += ["unix_socket_directories=", "max_connections=100", "shared_buffers=32MB", "autovacuum=off"]
-        options = [part for setting in settings for part in ("-c", setting)]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [folder / "postgres", "-D", data, *options],
-                stdout=output,
-                stderr=output,
-                cwd=home,
-                start_new_session=True,  # a Ctrl-C for the tests must not stop it before they have cleaned up
-                **_identity(user),
-            )
+        cluster = Cluster(folder, home)
         try:
-            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            _wait_until_it_answers(url, process, log)
-            yield url
+            cluster.start()
+            yield cluster
         finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.send_signal(3)  # SIGQUIT: at once
-                process.wait(5)
+            cluster.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -199,6 +225,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     """One server for the whole run, started by the first test that wants it."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A server of this test's own, which it may stop and start again."""
+    with own_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

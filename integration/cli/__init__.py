@@ -41,6 +41,8 @@ class Listed:
 COMMANDS: Mapping[str, Listed] = {
     "demo": Listed("serving", "Watch leads being called: everything rehearsed on this machine."),
     "serve": Listed("serving", "Receive webhooks, place calls and tell the CRM, in one process."),
+    "web": Listed("serving", "Receive webhooks only, and leave the calls to workers."),
+    "worker": Listed("serving", "Place calls and tell the CRM, without a web door."),
     "release": Listed("serving", "Make the database and the rules ready for a new version."),
     "check": Listed("judging", "Judge the rules file and run its tests."),
     "explain": Listed("judging", "Say which rule takes a message and why, without side effects."),

@@ -1,9 +1,10 @@
-"""`serve`, `release` and `demo`: what a machine runs."""
+"""`serve`, `web`, `worker`, `release` and `demo`: what a machine runs."""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -21,11 +22,17 @@ _NO_PORT = {
 }
 
 
-@click.command()
-@click.option(
+_HOST = click.option(
     "--host", metavar="ADDRESS", help="Listen here. Default: every interface when PORT is set, else 127.0.0.1."
 )
-@click.option("--port", type=Whole(0, 65535), help="Listen on this port, 0 for a free one. Default: PORT, else 8000.")
+_PORT = click.option(
+    "--port", type=Whole(0, 65535), help="Listen on this port, 0 for a free one. Default: PORT, else 8000."
+)
+
+
+@click.command()
+@_HOST
+@_PORT
 def serve(host: str | None, port: int | None) -> None:
     """Receive webhooks, place calls and tell the CRM, in one process.
 
@@ -38,15 +45,56 @@ def serve(host: str | None, port: int | None) -> None:
       ringback serve
       ringback serve --port 9000
     """
+    from integration import serving  # noqa: PLC0415 - `release` and `demo` do without
+
+    raise click.exceptions.Exit(_listen(serving.serve, host, port))
+
+
+@click.command()
+@_HOST
+@_PORT
+def web(host: str | None, port: int | None) -> None:
+    """Receive webhooks only, and leave the calls to workers. For PostgreSQL.
+
+    Any number of these may run, beside any number of `ringback worker` and `ringback serve`, on one database that
+    `ringback release` has made. It needs no CXONE_ settings. `/readyz` says when no worker runs. Ends as `serve` does.
+
+    \b
+    Example:
+      ringback web
+      ringback web --port 9000
+    """
+    from integration import serving  # noqa: PLC0415
+
+    raise click.exceptions.Exit(_listen(serving.serve_web, host, port))
+
+
+@click.command()
+def worker() -> None:
+    """Place calls and tell the CRM, without a web door. For PostgreSQL.
+
+    Takes the leads that `ringback web` has kept. Any number of workers may run on one database. Each ends calls under
+    way first when it is told to stop; what a killed one left is taken over within a minute, and what it may have
+    rung is shown as `unknown`. Exit code 2 when it cannot begin: settings, rules or database.
+
+    \b
+    Example:
+      ringback worker
+    """
+    from integration import serving  # noqa: PLC0415
+
+    raise click.exceptions.Exit(serving.work())
+
+
+def _listen(run: Callable[..., int], host: str | None, port: int | None) -> int:
     if host is not None:
         _demand_address(host)
     try:
-        code = bootstrap.serve(host=host, port=port)
+        return run(host=host, port=port)
     except OSError as error:
         if error.errno not in _NO_PORT:
             raise
         raise CannotBegin(f"the port cannot be listened on: {_NO_PORT[error.errno]}") from None
-    raise click.exceptions.Exit(code)
 
 
 def _demand_address(host: str) -> None:

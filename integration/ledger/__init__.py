@@ -6,6 +6,7 @@ All SQL of the program stands in this package, and nothing else touches the data
 - `calls`, `settling`, `pauses`, `guards`: one lead's way to one call, where the promises about ringing are kept;
 - `writebacks`: telling the CRM, with its own tries;
 - `upkeep`: heartbeats, what dead workers left behind, what is due;
+- `wakeups`: the jobs that wake workers on other machines;
 - `people`: what only a person may order;
 - `reading`: looks for people and doors.
 
@@ -30,6 +31,7 @@ from integration.ledger.people import NotPossible, People
 from integration.ledger.reading import AttemptRow, LeadRow, LeadStory, PauseRow, Reading, WritebackRow
 from integration.ledger.steps import Begun, Claimed, Held, LeadWork, Lease, SetBack, Settled
 from integration.ledger.upkeep import Recovered, Upkeep
+from integration.ledger.wakeups import Wakeups
 from integration.ledger.writebacks import WritebackJob, Writebacks, leased_job
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "SetBack",
     "Settled",
     "Upkeep",
+    "Wakeups",
     "WritebackJob",
     "WritebackRow",
     "Writebacks",
@@ -79,6 +82,7 @@ class Ledger:
         self.calls = Calls(database)
         self.writebacks = Writebacks(database)
         self.upkeep = Upkeep(database)
+        self.wakeups = Wakeups(database)
         self.people = People(database)
         self.reading = Reading(database)
 

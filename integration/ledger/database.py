@@ -16,7 +16,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 from urllib.parse import unquote
@@ -67,6 +67,13 @@ class Tx(Protocol):
     def run(self, sql: str, params: Params | None = None) -> int:
         """How many rows a statement without RETURNING touched."""
 
+    def add(self, sql: str, params: Params | None = None) -> None:
+        """Run a statement that nobody asks about, before the next one at the latest. A failure is raised there, or
+        at the end of the transaction. So a distant database is not waited for once more."""
+
+    def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
+        """Run one statement many times: the first row of each, or None."""
+
 
 class Database(Protocol):
     """Opens transactions. Safe for use from many threads."""
@@ -87,19 +94,22 @@ class Database(Protocol):
         """Give back what nobody uses, within half a second. Calling it twice is harmless."""
 
 
-def open_database(url: str, *, exclusive: bool = False, pool_size: int = 8, ask_first: bool = False) -> Database:
+def open_database(
+    url: str, *, exclusive: bool = False, pool_size: int = 8, ask_first: bool = False, works_itself: bool = False
+) -> Database:
     """Open `sqlite:///path` or `postgresql://...`; also the PaaS's `postgres://` form.
 
     `exclusive` is for the one process that works an SQLite file: it takes the lock file beside it and
     raises `LedgerInUse` when another process holds that. PostgreSQL needs no such lock.
     With `ask_first` a PostgreSQL that does not answer, or says no, raises LedgerUnavailable here; without,
-    the first transaction does.
+    the first transaction does. `works_itself` says that this process moves the leads that it writes, so that no
+    job need wake anybody unless other workers are there.
     """
     if url.startswith("sqlite:///"):
         return SqliteDatabase(url, exclusive=exclusive)
     from integration.ledger.postgres import PostgresDatabase  # noqa: PLC0415 - a driver of 8 MB, only where used
 
-    return PostgresDatabase(postgres_url(url), pool_size=pool_size, ask_first=ask_first)
+    return PostgresDatabase(postgres_url(url), pool_size=pool_size, ask_first=ask_first, works_itself=works_itself)
 
 
 def postgres_url(url: str) -> str:
@@ -267,6 +277,12 @@ class _SqliteTx:
 
     def run(self, sql: str, params: Params | None = None) -> int:
         return self._connection.execute(_sqlite_sql(sql), params or {}).rowcount
+
+    def add(self, sql: str, params: Params | None = None) -> None:
+        self.run(sql, params)
+
+    def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
+        return [self.one(sql, each) for each in params]
 
 
 _SQLITE_NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"

@@ -52,9 +52,9 @@ def holder(tx: Tx, phone: str) -> Row:
 
 def free_guard(tx: Tx, phone: str, lead_id: LeadId) -> None:
     """The call was surely not placed: the number may be rung for anybody."""
-    tx.run(_FREE, {"phone": phone, "lead_id": lead_id})
+    tx.add(_FREE, {"phone": phone, "lead_id": lead_id})
 
 
 def end_guard(tx: Tx, phone: str, lead_id: LeadId, intent_at: int) -> None:
     """The attempt of this instant has ended: where no cooldown was asked for, the number is free."""
-    tx.run(_END_SHORT, {"phone": phone, "lead_id": lead_id, "intent_at": intent_at, "short": _SHORT})
+    tx.add(_END_SHORT, {"phone": phone, "lead_id": lead_id, "intent_at": intent_at, "short": _SHORT})

@@ -10,4 +10,4 @@ _WRITE = "INSERT INTO history (lead_id, at, what, detail) VALUES (:lead_id, {now
 
 def write_history(tx: Tx, lead_id: LeadId, what: str, detail: str) -> None:
     """Add one line, in the transaction that makes it true. No full number, no secret."""
-    tx.run(_WRITE, {"lead_id": lead_id, "what": what, "detail": detail})
+    tx.add(_WRITE, {"lead_id": lead_id, "what": what, "detail": detail})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from integration.crash_points import reach
-from integration.ledger.database import Database, Params, Tx
+from integration.ledger.database import Database, Params
 from integration.ledger.history import write_history
 from integration.ledger.steps import LeadWork
 from integration.ledger.writebacks import enqueue_writeback
@@ -107,17 +107,24 @@ class Intake:
             all_the_same = True
             fixed = {"delivery_id": delivery_id, "source": source, "received_at": received_at_ms}
             # In the order of their keys: two deliveries of the same events never wait for each other in a circle.
-            for event in sorted(events, key=_key):
-                values = {**fixed, "item": event.item}
-                lead_id = _insert_lead(tx, event, values)
-                if lead_id is not None:
-                    created.append(lead_id)
-                    if event.parked is not None:
-                        parked.append(lead_id)
-                    else:
-                        work.append(LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms))
+            in_order = sorted(events, key=_key)
+            inserted = tx.each(_INSERT_LEAD, [_lead_row(event, fixed) for event in in_order])
+            again: list[NewEvent] = []
+            for event, new in zip(in_order, inserted, strict=True):
+                if new is None:
+                    again.append(event)
                     continue
-                known = tx.one(_SEEN_BEFORE, {"source": source, "dedupe_key": event.dedupe_key})
+                lead_id = LeadId(new["id"])
+                created.append(lead_id)
+                if event.parked is not None:
+                    parked.append(lead_id)
+                    reason, detail = event.parked
+                    write_history(tx, lead_id, LeadState.PARKED, f"{reason}: {detail}")
+                    enqueue_writeback(tx, lead_id)
+                else:
+                    work.append(LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms))
+            keys = [{"source": source, "dedupe_key": event.dedupe_key} for event in again]
+            for known in tx.each(_SEEN_BEFORE, keys):
                 assert known is not None
                 repeated.append(LeadId(known["id"]))
                 if known["body_sha256"] != digest:
@@ -128,7 +135,7 @@ class Intake:
                 state = DeliveryState.DUPLICATE
                 note = "the same body again" if all_the_same else "the same event with another body"
                 kept = None if all_the_same else body
-                tx.run(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
+                tx.add(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
             reach("intake.before_commit")
         reach("intake.committed")
         return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(work), tuple(repeated))
@@ -138,14 +145,8 @@ def _key(event: NewEvent) -> str:
     return event.dedupe_key
 
 
-def _insert_lead(tx: Tx, event: NewEvent, values: Params) -> LeadId | None:
+def _lead_row(event: NewEvent, fixed: Params) -> Params:
     reason, detail = event.parked or (None, "")
     state = LeadState.RECEIVED if event.parked is None else LeadState.PARKED
-    stated = {"dedupe_key": event.dedupe_key, "state": state, "reason": reason, "detail": detail}
-    row = tx.one(_INSERT_LEAD, {**values, **stated})
-    if row is None:
-        return None
-    if event.parked is not None:
-        write_history(tx, row["id"], state, f"{reason}: {detail}")
-        enqueue_writeback(tx, row["id"])
-    return LeadId(row["id"])
+    own = {"item": event.item, "dedupe_key": event.dedupe_key, "state": state, "reason": reason, "detail": detail}
+    return {**fixed, **own}

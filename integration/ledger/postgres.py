@@ -11,9 +11,10 @@ SQLSTATE to give (psycopg 3.3, libpq 18, read in November 2026), and its English
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, LiteralString, Self, cast
 
 import psycopg
 import psycopg_pool
@@ -42,6 +43,8 @@ _CONNECT_SECONDS = 2
 _RECONNECT_SECONDS = 2.0
 # A batch of a thousand events needs as many answers; so long as they come, it may take so long in all.
 _TRANSACTION_SECONDS = 6.0
+_WORTH_A_PIPELINE = 4  # statements; for fewer the driver's preparations cost more than the journeys
+_AT_ONCE = 200  # statements in one journey, so that the server is heard of often enough
 _statements: dict[str, str] = {}
 
 
@@ -50,7 +53,7 @@ class PostgresDatabase:
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
 
-    def __init__(self, url: str, *, pool_size: int = 8, ask_first: bool = False) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, ask_first: bool = False, works_itself: bool = False) -> None:
         self.url = url
         if ask_first:
             _ask(url)
@@ -63,7 +66,7 @@ class PostgresDatabase:
             timeout=_POOL_WAIT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
             open=True,
-            configure=_configure,
+            configure=_configuring(_WORKS_ITSELF if works_itself else ""),
             name="ringback",
             kwargs={
                 "row_factory": dict_row,
@@ -110,7 +113,7 @@ class PostgresDatabase:
         try:
             tx.execute(begin)
             yield tx
-            tx.execute("COMMIT")
+            tx.finish()
         except BaseException:
             tx.undo()
             raise
@@ -152,32 +155,54 @@ _SETTINGS = """
     SET lock_timeout = '1500ms';
     SET idle_in_transaction_session_timeout = '15s'
 """  # a little less than the limit, so that the server's own words come first
+_WORKS_ITSELF = "; SET ringback.works_itself = 'on'"  # read by the trigger of migration 0002
 
 
-def _configure(connection: _Connection) -> None:
-    limit = Limit(LOCK_WAIT_SECONDS, LOCK_WAIT_SECONDS)
-    limit.hold(connection)
-    try:
-        connection.execute(_SETTINGS)
-    finally:
-        limit.release()
+def _configuring(more: LiteralString) -> Callable[[_Connection], None]:
+    def configure(connection: _Connection) -> None:
+        limit = Limit(LOCK_WAIT_SECONDS, LOCK_WAIT_SECONDS)
+        limit.hold(connection)
+        try:
+            connection.execute(_SETTINGS + more)
+        finally:
+            limit.release()
+
+    return configure
 
 
 class _PostgresTx:
-    """Statements on one connection, which the first of them fetches from the pool."""
+    """Statements on one connection, which the first of them fetches from the pool.
+
+    Each statement costs a journey to the server and back. Those of which only a failure matters wait for the next
+    one and travel with it, in the driver's pipeline mode.
+    """
 
     def __init__(self, pool: psycopg_pool.ConnectionPool[_Connection], limit: Limit) -> None:
         self._pool = pool
         self._limit = limit
         self._connection: _Connection | None = None
+        self._waiting: list[tuple[str, Params]] = []
 
     def execute(self, sql: str, params: Params | None = None) -> psycopg.Cursor[DictRow]:
         """Run a statement in the driver's own form."""
         if self._connection is None:
             return self._first(sql, params)
-        cursor = self._connection.execute(cast("Any", sql), params)
+        cursor = self._together(sql, params) if self._waiting else self._connection.execute(cast("Any", sql), params)
         self._limit.answered()
         return cursor
+
+    def _together(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
+        """What waits, and then this one, in one journey."""
+        assert self._connection is not None
+        waiting, self._waiting = self._waiting, []
+        with self._connection.pipeline():
+            for earlier, its_params in waiting:
+                self._connection.execute(cast("Any", earlier), its_params)
+            return self._connection.execute(cast("Any", sql), params)
+
+    def finish(self) -> None:
+        """Commit."""
+        self.execute("COMMIT")
 
     def _first(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
         """A connection cut by a restart of the server is found out here, where nothing has been done yet, and not
@@ -196,6 +221,7 @@ class _PostgresTx:
 
     def undo(self) -> None:
         """Roll back, if there is anything to roll back."""
+        self._waiting.clear()
         if self._connection is not None and not self._connection.closed:
             self.execute("ROLLBACK")
 
@@ -207,10 +233,7 @@ class _PostgresTx:
             self._connection = None
 
     def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
-        ready = _statements.get(sql)
-        if ready is None:
-            ready = _statements[sql] = named_to_psycopg(sql)
-        return self.execute(ready, params or {})
+        return self.execute(_in_its_form(sql), params or {})
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         return self._execute(sql, params).fetchone()
@@ -220,6 +243,37 @@ class _PostgresTx:
 
     def run(self, sql: str, params: Params | None = None) -> int:
         return self._execute(sql, params).rowcount
+
+    def add(self, sql: str, params: Params | None = None) -> None:
+        self._waiting.append((_in_its_form(sql), params or {}))
+
+    def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
+        if len(params) < _WORTH_A_PIPELINE:
+            return [self.one(sql, each) for each in params]
+        rows: list[Row | None] = []
+        for first in range(0, len(params), _AT_ONCE):
+            cursor = self._many(_in_its_form(sql), params[first : first + _AT_ONCE])
+            rows.append(cursor.fetchone())
+            while cursor.nextset():
+                rows.append(cursor.fetchone())
+        return rows
+
+    def _many(self, sql: str, params: Sequence[Params]) -> psycopg.Cursor[DictRow]:
+        assert self._connection is not None
+        for earlier, its_params in self._waiting:
+            self._connection.execute(cast("Any", earlier), its_params)
+        self._waiting.clear()
+        cursor = self._connection.cursor()
+        cursor.executemany(cast("Any", sql), params, returning=True)
+        self._limit.answered()
+        return cursor
+
+
+def _in_its_form(sql: str) -> str:
+    ready = _statements.get(sql)
+    if ready is None:
+        ready = _statements[sql] = named_to_psycopg(sql)
+    return ready
 
 
 # ---- trouble in words -----------------------------------------------------------------------
@@ -233,6 +287,15 @@ def _ask(url: str) -> None:
         raise _why_away(error, url) from None
 
 
+def let_go(error: BaseException) -> None:
+    """Close what was being connected when this was raised.
+
+    The driver (psycopg 3.3.9) leaves it in the frames of the attempt until the garbage collector comes by, which
+    in an idle process is never. Half open it holds up a server that is stopping, for a minute.
+    """
+    traceback.clear_frames(error.__traceback__)
+
+
 def _noting(note: Callable[[psycopg.Error | None], None]) -> type[_Connection]:
     """Connections that tell how the making of each came out."""
 
@@ -243,6 +306,7 @@ def _noting(note: Callable[[psycopg.Error | None], None]) -> type[_Connection]:
                 made = super().connect(conninfo, **named)
             except psycopg.Error as error:
                 note(error)
+                let_go(error)
                 raise
             note(None)
             return made

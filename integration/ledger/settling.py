@@ -126,11 +126,11 @@ def _told(attempt: Row, outcome: Outcome) -> str:
 def _write_attempt(tx: Tx, attempt_id: AttemptId, outcome: Outcome) -> None:
     values = {"id": attempt_id, "state": _ATTEMPT_STATES[outcome.kind], "http_status": outcome.http_status}
     values |= {"call_id": outcome.call_id, "call_status": outcome.call_status}
-    tx.run(_SETTLE_ATTEMPT, {**values, "reason": outcome.reason, "message": outcome.message})
+    tx.add(_SETTLE_ATTEMPT, {**values, "reason": outcome.reason, "message": outcome.message})
 
 
 def _rest(tx: Tx, lead_id: LeadId, epoch: int, state: LeadState, outcome: Outcome) -> LeadState:
     """Bring the lead to a result that an answer gave."""
     values = {"id": lead_id, "epoch": epoch, "state": state, "reason": outcome.reason, "detail": outcome.message}
-    tx.run(_SETTLE_LEAD, {**values, "call_id": outcome.call_id, "call_status": outcome.call_status})
+    tx.add(_SETTLE_LEAD, {**values, "call_id": outcome.call_id, "call_status": outcome.call_status})
     return state

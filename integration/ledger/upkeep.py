@@ -8,10 +8,12 @@ from integration.crash_points import reach
 from integration.ledger.database import Database, Params
 from integration.ledger.history import write_history
 from integration.ledger.pauses import clear
+from integration.ledger.steps import milliseconds
 from integration.ledger.writebacks import enqueue_writeback
 from integration.model import LeadId, Reason
 
 DEAD_AFTER_SECONDS = 45.0  # a worker whose heartbeat is older is taken for dead
+READINESS = "readyz"  # in this name a web process beats to see whether it can write; it works nothing
 
 _LOST = (
     "the program was stopped while the call was being placed: the phone may have rung. "
@@ -27,6 +29,10 @@ class Recovered:
     unknown: tuple[LeadId, ...] = ()  # dialing: perhaps sent, never again by the program
 
 
+# The words of the index `lead_moving`. SQLite takes a partial index only where a query repeats its words; without
+# them each look, and there are three in a second, goes through every lead there ever was.
+_MOVING = "state IN ('received', 'waiting', 'ready', 'claimed', 'dialing')"
+
 _HEARTBEAT = """
     INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, {now}, {now})
     ON CONFLICT (id) DO UPDATE SET heartbeat_at = {now}
@@ -38,23 +44,27 @@ _FORGET_DEAD = "DELETE FROM worker WHERE heartbeat_at < {now} - 86400000"
 
 _LIVING = "SELECT id FROM worker WHERE heartbeat_at > {now} - :dead"
 
+_SOMEBODY = f"{_LIVING} AND id <> :web LIMIT 1"
+
 _ABANDONED = f"(:alone = 1 OR lease_until <= {{now}} OR worker_id IS NULL OR worker_id NOT IN ({_LIVING}))"
 
 _FREE = f"""
     UPDATE lead SET state = 'ready', epoch = epoch + 1, worker_id = NULL, lease_until = NULL, due_at = NULL,
            updated_at = {{now}}
-    WHERE id IN (SELECT id FROM lead WHERE state = 'claimed' AND {_ABANDONED} ORDER BY id {{skip_locked}})
+    WHERE id IN (SELECT id FROM lead WHERE {_MOVING} AND state = 'claimed' AND {_ABANDONED} ORDER BY id {{skip_locked}})
     RETURNING id
 """
 
 _LOSE = f"""
     UPDATE lead SET state = 'unknown', epoch = epoch + 1, worker_id = NULL, lease_until = NULL, due_at = NULL,
            reason = :reason, detail = :detail, updated_at = {{now}}
-    WHERE id IN (SELECT id FROM lead WHERE state = 'dialing' AND {_ABANDONED} ORDER BY id {{skip_locked}})
+    WHERE id IN (SELECT id FROM lead WHERE {_MOVING} AND state = 'dialing' AND {_ABANDONED} ORDER BY id {{skip_locked}})
     RETURNING id
 """
 
-_SOMETHING_IS_LOST = f"SELECT id FROM lead WHERE state IN ('claimed', 'dialing') AND {_ABANDONED} LIMIT 1"
+_SOMETHING_IS_LOST = f"""
+    SELECT id FROM lead WHERE {_MOVING} AND state IN ('claimed', 'dialing') AND {_ABANDONED} LIMIT 1
+"""
 
 _LOSE_ATTEMPT = """
     UPDATE attempt SET state = 'unknown', settled_at = {now}, reason = :reason, message = :detail
@@ -63,36 +73,45 @@ _LOSE_ATTEMPT = """
 
 _FREE_WRITEBACKS = "UPDATE writeback SET lease_until = NULL WHERE state = 'pending' AND lease_until IS NOT NULL"
 
-_DUE_LEADS = """
-    SELECT id FROM lead WHERE state IN ('received', 'waiting', 'ready') AND (due_at IS NULL OR due_at <= {now})
-    ORDER BY id LIMIT :most
+_LEADS_DUE = f"""
+    SELECT id, source, id AS place FROM lead
+    WHERE {_MOVING} AND state IN ('received', 'waiting', 'ready') AND (due_at IS NULL OR due_at <= {{now}})
 """
 
-_DUE_WRITEBACKS = """
-    SELECT lead_id FROM writeback WHERE state = 'pending' AND due_at <= {now}
-      AND (lease_until IS NULL OR lease_until <= {now})
-    ORDER BY due_at LIMIT :most
+_LEADS_OVERDUE = f"{_LEADS_DUE} AND COALESCE(due_at, updated_at) <= {{now}} - :overdue"
+
+_WRITEBACKS_DUE = """
+    SELECT lead.id, lead.source, writeback.due_at AS place FROM writeback JOIN lead ON lead.id = writeback.lead_id
+    WHERE writeback.state = 'pending' AND writeback.due_at <= {now}
+      AND (writeback.lease_until IS NULL OR writeback.lease_until <= {now})
+"""
+
+# Every source's first, every source's second, and so on.
+_IN_TURNS = """
+    SELECT id, source FROM (
+        SELECT due.*, ROW_NUMBER() OVER (PARTITION BY source ORDER BY place, id) AS turn FROM ({due}) due) ranked
+    ORDER BY turn, place, id LIMIT :most
 """
 
 # Leads that a pause put off, and the pause is no more. Looked for from outside, because a lead may be put off
 # just while the pause ends.
-_RESUME = """
-    UPDATE lead SET due_at = {now} WHERE id IN (
-        SELECT id FROM lead WHERE state = 'waiting' AND due_at > {now}
+_RESUME = f"""
+    UPDATE lead SET due_at = {{now}} WHERE id IN (
+        SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}}
         AND (reason = 'dialing_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = '*')
              OR reason = 'account_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = lead.account))
-        ORDER BY id {skip_locked})
+        ORDER BY id {{skip_locked}})
 """
 
-_SOMETHING_IS_PAUSED = """
-    SELECT id FROM lead WHERE state = 'waiting' AND reason IN ('dialing_paused', 'account_paused') LIMIT 1
+_SOMETHING_IS_PAUSED = f"""
+    SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND reason IN ('dialing_paused', 'account_paused') LIMIT 1
 """
 
-_WAKE_THE_REFUSED = """
-    UPDATE lead SET due_at = {now} WHERE id IN (
-        SELECT id FROM lead WHERE state = 'waiting' AND due_at > {now}
+_WAKE_THE_REFUSED = f"""
+    UPDATE lead SET due_at = {{now}} WHERE id IN (
+        SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}}
         AND reason IN ('token_refused', 'scope_missing', 'account_not_found', 'dialer_config', 'dialer_refused')
-        ORDER BY id {skip_locked})
+        ORDER BY id {{skip_locked}})
 """
 
 
@@ -112,6 +131,10 @@ class Upkeep:
         """Say that this worker has stopped: what it still held is recovered at once by the others."""
         with self._database.write() as tx:
             tx.run(_GONE, {"id": worker_id})
+
+    def somebody_works(self) -> bool:
+        """Whether a worker lives that could take the next lead."""
+        return self._finds(_SOMEBODY, {"dead": round(DEAD_AFTER_SECONDS * 1000), "web": READINESS})
 
     def recover(self, *, alone: bool = False) -> Recovered:
         """Free or surface what dead workers held. `alone`: no other worker can exist, so all of it, now."""
@@ -134,15 +157,24 @@ class Upkeep:
         reach("recover.committed")
         return Recovered(freed, unknown)
 
-    def due_leads(self, most: int = 500) -> list[LeadId]:
-        """Leads that may be moved now, the oldest first."""
-        with self._database.read() as tx:
-            return [LeadId(row["id"]) for row in tx.all(_DUE_LEADS, {"most": most})]
+    def due_leads(self, most: int = 1000, *, overdue_seconds: float = 0.0) -> dict[LeadId, str]:
+        """Leads that may be moved now, with their sources: the oldest first, and of a long list each source's oldest.
 
-    def due_writebacks(self, most: int = 500) -> list[LeadId]:
-        """Leads whose result the CRM may be told now."""
+        With `overdue_seconds` only those that might have been moved so long ago.
+        """
+        return self._due(_LEADS_OVERDUE if overdue_seconds else _LEADS_DUE, most, milliseconds(overdue_seconds))
+
+    def due_writebacks(self, most: int = 1000) -> dict[LeadId, str]:
+        """Leads whose result the CRM may be told now, with their sources, chosen in the same way."""
+        return self._due(_WRITEBACKS_DUE, most)
+
+    def _due(self, due: str, most: int, overdue: int = 0) -> dict[LeadId, str]:
+        values = {"most": most, "overdue": overdue}
         with self._database.read() as tx:
-            return [LeadId(row["lead_id"]) for row in tx.all(_DUE_WRITEBACKS, {"most": most})]
+            rows = tx.all(f"{due} ORDER BY place LIMIT :most", values)
+            if len(rows) == most:  # one source's backlog may hide another's lead; to look for it costs ten times more
+                rows = tx.all(_IN_TURNS.format(due=due), values)
+        return {LeadId(row["id"]): row["source"] for row in rows}
 
     def resume(self) -> int:
         """Wake the leads that waited for a pause which is over. How many."""

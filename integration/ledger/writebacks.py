@@ -96,7 +96,7 @@ def enqueue_writeback(tx: Tx, lead_id: LeadId) -> None:
 
     A lease on an older result stays: the new one goes out when the old one has ended.
     """
-    tx.run(_ENQUEUE, {"lead_id": lead_id})
+    tx.add(_ENQUEUE, {"lead_id": lead_id})
 
 
 def enqueue_leased(tx: Tx, lead_id: LeadId) -> Lease | None:

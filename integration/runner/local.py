@@ -2,6 +2,7 @@
 
 Queues hold ids only and may be lost at any moment: whatever is due is found again in the ledger once a second.
 Dials and write-backs have threads of their own, so that a CRM that hangs never delays a call.
+Both take from each source in turn, so that a source that floods delays the others by one lead each time, not by all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from integration.ledger import LeadWork, Ledger, LedgerUnavailable
@@ -22,11 +24,20 @@ HEARTBEAT_EVERY_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0  # between two looks while the database is away
 RECORD_EVERY_SECONDS = 0.1  # while stopping
 MOST_KNOWN = 64  # leads that are held with their bodies: a backlog stays in the database
+MOST_WAITING = 2000  # of one source: what comes beyond is found in the ledger when its turn is near
+NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
+TIDY_EVERY_SECONDS = 10.0  # the wake-ups of workers that died
+OVERDUE_SECONDS = 5.0  # where others wake the leads: how long one is left to them
+
+Ended = Callable[[bool], None]  # told whether a step was done; not when we stop first, or the database is away
 
 
 class LocalRunner:
-    """Threads around a pipeline. `alone` says that no other process works this ledger (SQLite)."""
+    """Threads around a pipeline. `alone` says that no other process works this ledger (SQLite).
+
+    With `is_woken` somebody else finds what is due and calls `work`; what is found here is only what was forgotten.
+    """
 
     def __init__(
         self,
@@ -37,11 +48,13 @@ class LocalRunner:
         alone: bool,
         dial_threads: int,
         writeback_threads: int,
+        is_woken: bool = False,
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
         self._worker_id = worker_id
         self._alone = alone
+        self._is_woken = is_woken
         self._stopping = threading.Event()
         self._said_goodbye = False
         self._known: dict[LeadId, LeadWork] = {}  # leads just received; the others are read from the ledger
@@ -52,7 +65,11 @@ class LocalRunner:
     def wake(self, lead: LeadWork) -> None:
         if len(self._known) < MOST_KNOWN:
             self._known[lead.id] = lead
-        self._dials.add(lead.id)
+        self._dials.add(lead.id, lead.source)
+
+    def work(self, lead_id: LeadId, ended: Ended) -> None:
+        """The same, and `ended` is told from another thread when the lead's step is over. Returns at once."""
+        self._dials.add(lead_id, NO_SOURCE, ended)
 
     def start(self) -> None:
         """Recover what an earlier process left behind, then work. Raises LedgerUnavailable."""
@@ -101,7 +118,7 @@ class LocalRunner:
 
     # ---- steps --------------------------------------------------------------------------------
 
-    def _advance(self, lead_id: LeadId) -> None:
+    def _advance(self, lead_id: LeadId, source: str) -> None:
         try:
             state = self._pipeline.advance(lead_id, self._known.pop(lead_id, None))
         except LedgerUnavailable:
@@ -109,23 +126,27 @@ class LocalRunner:
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: one lead's trouble stays its own
             state = self._pipeline.stumbled(lead_id, error)
         if state is LeadState.READY:
-            self._dials.add(lead_id)
+            self._dials.add(lead_id, source)
         elif state is not None and state.is_result:
-            self._writebacks.add(lead_id)
+            self._writebacks.add(lead_id, source)
 
-    def _write_back(self, lead_id: LeadId) -> None:
+    def _write_back(self, lead_id: LeadId, _: str) -> None:
         self._pipeline.write_back(lead_id)
 
     # ---- upkeep -------------------------------------------------------------------------------
 
     def _look_after(self) -> None:
         beat_at = time.monotonic() + HEARTBEAT_EVERY_SECONDS
+        tidy_at = time.monotonic()
         pause = LOOK_EVERY_SECONDS
         while not self._stopping.wait(pause):
             try:
                 if time.monotonic() >= beat_at:
                     self._ledger.upkeep.heartbeat(self._worker_id)
                     beat_at = time.monotonic() + HEARTBEAT_EVERY_SECONDS
+                if time.monotonic() >= tidy_at:
+                    self._ledger.wakeups.tidy()
+                    tidy_at = time.monotonic() + TIDY_EVERY_SECONDS
                 self._look_once()
                 pause = LOOK_EVERY_SECONDS
             except LedgerUnavailable as error:
@@ -136,23 +157,30 @@ class LocalRunner:
 
     def _look_once(self) -> None:
         for lead_id in self._pipeline.record_the_unrecorded():
-            self._writebacks.add(lead_id)
+            self._writebacks.add(lead_id, NO_SOURCE)
         self._recover(alone=False)
         if self._ledger.upkeep.resume():
             get_log().info("dialing.resumed", why="a call was taken again")
-        for lead_id in self._ledger.upkeep.due_leads():
-            self._dials.add(lead_id)
-        for lead_id in self._ledger.upkeep.due_writebacks():
-            self._writebacks.add(lead_id)
+        for lead_id, source in self._due_leads().items():
+            self._dials.add(lead_id, source)
+        for lead_id, source in self._ledger.upkeep.due_writebacks().items():
+            self._writebacks.add(lead_id, source)
+
+    def _due_leads(self) -> dict[LeadId, str]:
+        if not self._is_woken:
+            return self._ledger.upkeep.due_leads()
+        # A queue that is full keeps every thread at work, and its leads are overdue without being forgotten.
+        free = self._dials.free_threads()
+        return self._ledger.upkeep.due_leads(free, overdue_seconds=OVERDUE_SECONDS) if free > 0 else {}
 
     def _recover(self, *, alone: bool) -> None:
         recovered = self._ledger.upkeep.recover(alone=alone)
         for lead_id in recovered.freed:
             get_log().info("lead.freed", lead=lead_id)
-            self._dials.add(lead_id)
+            self._dials.add(lead_id, NO_SOURCE)
         for lead_id in recovered.unknown:
             get_log().error("lead.unknown", lead=lead_id, reason="worker_lost")
-            self._writebacks.add(lead_id)
+            self._writebacks.add(lead_id, NO_SOURCE)
 
 
 def _join(thread: threading.Thread, until: float) -> bool:
@@ -163,31 +191,54 @@ def _join(thread: threading.Thread, until: float) -> bool:
 
 
 class _Crew:
-    """Threads that take ids off one queue; an id that waits already is not queued again."""
+    """Threads that take leads from each source in turn; one that waits already is not queued again."""
 
-    def __init__(self, name: str, size: int, work: Callable[[LeadId], None], stopping: threading.Event) -> None:
-        self._queue: queue.SimpleQueue[LeadId | None] = queue.SimpleQueue()
-        self._waiting: set[LeadId] = set()
+    def __init__(self, name: str, size: int, work: Callable[[LeadId, str], None], stopping: threading.Event) -> None:
+        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each that waits: it wakes a thread
+        self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
+        self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
+        self._at_work = 0
         self._lock = threading.Lock()
         self._work = work
         self._stopping = stopping
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(size)]
 
-    def add(self, lead_id: LeadId) -> None:
+    def add(self, lead_id: LeadId, source: str, ended: Ended | None = None) -> None:
+        told = [] if ended is None else [ended]
         with self._lock:
-            if lead_id in self._waiting:
-                return
-            self._waiting.add(lead_id)
-        self._queue.put(lead_id)
+            is_late = self._stopping.is_set()
+            if not is_late and lead_id in self._waiting:
+                self._waiting[lead_id] += told
+            elif not is_late:
+                self._queue(lead_id, source, told)
+        if is_late:
+            _tell(told, done=False)
+
+    def _queue(self, lead_id: LeadId, source: str, told: list[Ended]) -> None:
+        lane = self._lanes.setdefault(source, deque())
+        if len(lane) < MOST_WAITING or told:
+            lane.append(lead_id)
+            self._waiting[lead_id] = told
+            self._turns.put(None)
+
+    def free_threads(self) -> int:
+        """How many threads have nothing to do, and nothing waits for."""
+        with self._lock:
+            return len(self._threads) - self._at_work - len(self._waiting)
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
     def release(self) -> None:
-        """Wake everybody, so that they see that it is time to go."""
+        """Wake everybody, so that they see that it is time to go. What waits will not be begun."""
         for _ in self._threads:
-            self._queue.put(None)
+            self._turns.put(None)
+        with self._lock:
+            left, self._waiting = self._waiting, {}
+            self._lanes.clear()
+        for told in left.values():
+            _tell(told, done=False)
 
     def join(self, until: float) -> bool:
         for thread in self._threads:
@@ -199,17 +250,36 @@ class _Crew:
 
     def _run(self) -> None:
         while True:
-            lead_id = self._queue.get()
-            if self._stopping.is_set():
-                return
-            if lead_id is None:
-                continue
+            self._turns.get()
             with self._lock:
-                self._waiting.discard(lead_id)
+                if self._stopping.is_set():
+                    return
+                lead_id, source = self._next()
+                told = self._waiting.pop(lead_id)
+                self._at_work += 1
+            done = False
             try:
-                self._work(lead_id)
+                self._work(lead_id, source)
+                done = True
             except LedgerUnavailable as error:  # the lead is found again when the database is back
                 get_log().error("database.unavailable", lead=lead_id, detail=str(error))
                 self._stopping.wait(1.0)
             except Exception as error:  # noqa: BLE001 - the border of a worker's step
                 get_log().error("step.failed", lead=lead_id, error=describe_error(error))
+            finally:
+                with self._lock:
+                    self._at_work -= 1
+                _tell(told, done=done)
+
+    def _next(self) -> tuple[LeadId, str]:
+        """The lead whose turn it is, and its source, which goes to the end."""
+        source, lane = self._lanes.popitem(last=False)
+        lead_id = lane.popleft()
+        if lane:
+            self._lanes[source] = lane
+        return lead_id, source
+
+
+def _tell(told: list[Ended], *, done: bool) -> None:
+    for ended in told:
+        ended(done)

@@ -43,6 +43,7 @@ class WebServices:
     rules: Rules
     wake: Callable[[LeadWork], None]
     public_url: str | None = None
+    others_work: bool = False  # the leads are moved by other processes, which may be missing
 
 
 def create_app(services: WebServices) -> Flask:

@@ -100,7 +100,7 @@ def test_pauses_are_lifted_when_the_dialer_is_right_and_only_then(desk, office):
     assert result.exit_code == 0
     assert any("account us-east is paused" in text and text.endswith("Lifted now") for text in warned(result))
     assert office.ledger.reading.pauses() == []
-    assert office.ledger.upkeep.due_leads() == [lead]
+    assert list(office.ledger.upkeep.due_leads()) == [lead]
 
 
 def test_it_counts_the_leads_that_need_a_person(desk, office):

@@ -61,7 +61,12 @@ class Rig:
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
-        environ = {
+        self.server = Child("The server", SERVE, self.folder, self.environ())
+        self.port = self.server.wait_for(find_port)
+
+    def environ(self) -> dict[str, str]:
+        """The settings of every process of ours."""
+        return {
             **clean_environment(),
             "DATABASE_URL": self.database_url,
             "RINGBACK_RULES": str(RULES),
@@ -72,8 +77,6 @@ class Rig:
             "OUR_CRM_SECRET": SECRET,
             "OUR_CRM_TOKEN": TOKEN,
         }
-        self.server = Child("The server", SERVE, self.folder, environ)
-        self.port = self.server.wait_for(find_port)
 
     def terminate(self) -> None:
         """Send SIGTERM and return at once."""

@@ -173,7 +173,7 @@ def test_each_outcome_brings_the_lead_where_it_belongs(
     lead_id = world.lead()
     world.call(lead_id, outcome, after)
     assert (world.state(lead_id), *world.attempts(lead_id)) == states
-    assert (world.ledger.upkeep.due_writebacks() == [lead_id]) == is_told
+    assert (list(world.ledger.upkeep.due_writebacks()) == [lead_id]) == is_told
     assert world.history(lead_id) == ["received", "dialing", states[0]]
 
 
@@ -417,7 +417,7 @@ def test_a_lead_that_stumbles_five_times_is_parked_and_told(world: World) -> Non
         assert world.ledger.calls.take(lead_id) is None
         world.time_passes()
     assert world.ledger.calls.stumble(lead_id, "an error") is LeadState.PARKED
-    assert world.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(world.ledger.upkeep.due_writebacks()) == [lead_id]
     assert world.ledger.calls.stumble(lead_id, "an error") is None
 
 

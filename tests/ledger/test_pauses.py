@@ -167,7 +167,7 @@ def test_success_ends_the_pause_and_wakes_those_who_waited(world: World, after: 
     world.call(first, PLACED)
     assert world.ledger.reading.pauses() == []
     assert world.ledger.upkeep.resume() == 2
-    assert world.ledger.upkeep.due_leads() == waiting
+    assert list(world.ledger.upkeep.due_leads()) == waiting
 
 
 def test_leads_of_a_pause_that_stands_are_not_woken(world: World) -> None:
@@ -245,7 +245,7 @@ def test_a_person_ends_all_pauses_and_everyone_who_waited_is_due(world: World) -
     second = world.lead()
     world.held(second, OTHER_NUMBER)
     assert world.ledger.upkeep.clear_pauses() == 1
-    assert world.ledger.upkeep.due_leads() == [first, second]
+    assert list(world.ledger.upkeep.due_leads()) == [first, second]
     assert world.ledger.upkeep.clear_pauses() == 0
 
 

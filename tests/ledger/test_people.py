@@ -44,7 +44,7 @@ def test_a_person_confirms_an_unknown_call(world: World) -> None:
     assert (story.lead.state, story.lead.reason, story.lead.call_id) == ("called", "confirmed_by_person", "call-9")
     assert (story.attempts[0].state, story.attempts[0].call_id) == ("placed", "call-9")
     assert story.history[-1].detail == "confirmed as placed by ann: found it in the log"
-    assert world.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(world.ledger.upkeep.due_writebacks()) == [lead_id]
 
 
 def test_a_call_id_that_belongs_to_another_lead_is_refused(world: World) -> None:
@@ -89,7 +89,7 @@ def test_a_person_gives_a_lead_to_the_rules_once_more(world: World, make: Callab
     lead_id = make(world)
     world.ledger.people.decide_again(lead_id, by="ann")
     assert world.state(lead_id) is LeadState.RECEIVED
-    assert world.ledger.upkeep.due_leads() == [lead_id]
+    assert list(world.ledger.upkeep.due_leads()) == [lead_id]
 
 
 def test_a_lead_that_may_have_been_rung_is_not_decided_again(world: World) -> None:
@@ -115,7 +115,7 @@ def test_the_crm_is_told_again(world: World) -> None:
     assert job is not None
     world.ledger.writebacks.park(job, Reason.CRM_REFUSED, "403", 403)
     world.ledger.people.tell_crm_again(lead_id, by="ann")
-    assert world.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(world.ledger.upkeep.due_writebacks()) == [lead_id]
     assert world.state(lead_id) is LeadState.CALLED
 
 

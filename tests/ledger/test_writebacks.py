@@ -62,7 +62,7 @@ def test_a_writeback_under_way_is_taken_by_nobody_else(world: World) -> None:
     for thread in threads:
         thread.join()
     assert (len(jobs), jobs.count(None)) == (8, 7)
-    assert world.ledger.upkeep.due_writebacks() == []
+    assert list(world.ledger.upkeep.due_writebacks()) == []
 
 
 def test_what_the_crm_took_is_done(world: World) -> None:
@@ -89,7 +89,7 @@ def test_a_failed_try_is_repeated_when_it_is_due(world: World) -> None:
     world.ledger.writebacks.again(taken(world, lead_id), 30.0, "the CRM answered 500", 500)
     assert world.ledger.writebacks.take(lead_id) is None
     world.time_passes()
-    assert world.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(world.ledger.upkeep.due_writebacks()) == [lead_id]
     assert taken(world, lead_id).tries == 2
 
 
@@ -153,7 +153,7 @@ def test_nothing_about_a_writeback_moves_the_lead(world: World) -> None:
     world.call(other, refused(Reason.NUMBER_REFUSED, Next.BLOCK), blocked, OTHER_NUMBER)
     world.ledger.writebacks.again(taken(world, other), 5.0, "500", 500)
     assert (world.state(lead_id), world.state(other)) == ("called", "blocked")
-    assert world.ledger.upkeep.due_leads() == []
+    assert list(world.ledger.upkeep.due_leads()) == []
 
 
 # ---- leased with the result ------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_result_may_be_leased_as_it_is_settled(world: World, outcome: Outcome)
     assert settled is not None
     job = leased_job(work, world.decision(), outcome, settled)
     assert job is not None
-    assert world.ledger.upkeep.due_writebacks() == []
+    assert list(world.ledger.upkeep.due_writebacks()) == []
     assert world.ledger.writebacks.take(lead_id) is None  # it has an owner
     world.ledger.writebacks.release(job)
     again = taken(world, lead_id)  # and holds the same as for whoever reads it from the database
@@ -210,4 +210,4 @@ def test_a_call_that_was_not_placed_leases_nothing(world: World) -> None:
     settled = world.ledger.calls.settle(lead_id, begun.attempt_id, outcome, after, lease=True)
     assert settled is not None
     assert (settled.state, settled.lease) == (LeadState.BLOCKED, None)
-    assert world.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(world.ledger.upkeep.due_writebacks()) == [lead_id]

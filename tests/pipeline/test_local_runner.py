@@ -149,7 +149,7 @@ def test_a_dial_under_way_is_waited_for_and_nothing_new_is_begun(stage: Stage) -
     with patch.object(stage.dialer, "place", slow):
         runner = made(stage)
         first, second = stage.lead(), stage.lead()
-        with patch.object(stage.ledger.upkeep, "due_leads", return_value=[]):
+        with patch.object(stage.ledger.upkeep, "due_leads", return_value={}):
             runner.start()
             runner.wake(fresh(stage, first))
             assert begun.wait(5)
@@ -259,3 +259,38 @@ def test_a_runner_does_not_start_without_its_database(stage: Stage) -> None:
     away = LedgerUnavailable("away")
     with patch.object(stage.ledger.upkeep, "heartbeat", side_effect=away), pytest.raises(LedgerUnavailable):
         made(stage).start()
+
+
+def crew(taken: list[LeadId], stopping: threading.Event) -> local._Crew:
+    return local._Crew("test", 1, lambda lead_id, _: taken.append(lead_id), stopping)
+
+
+def test_a_source_that_floods_delays_another_by_one_lead_each_time() -> None:
+    taken: list[LeadId] = []
+    stopping = threading.Event()
+    one = crew(taken, stopping)
+    for n in range(1, 1001):
+        one.add(LeadId(n), "flood")
+    for n in (2001, 2002):
+        one.add(LeadId(n), "other")
+    one.add(LeadId(3001), "third")
+    one.start()
+    until(lambda: len(taken) == 1003)
+    assert taken[:7] == [1, 2001, 3001, 2, 2002, 3, 4]
+    stopping.set()
+    one.release()
+    assert one.join(time.monotonic() + 5)
+
+
+def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage) -> None:
+    with patch.object(local, "MOST_WAITING", 3):
+        leads = [stage.lead() for _ in range(10)]
+        runner = made(stage)
+        for lead_id in leads:
+            runner.wake(fresh(stage, lead_id))
+        assert len(runner._dials._waiting) == 3
+        with patch.object(local, "LOOK_EVERY_SECONDS", 0.05):
+            runner.start()
+            until(lambda: all(is_told(stage, lead_id) for lead_id in leads))
+        assert runner.stop(5.0)
+    assert len(stage.dialer.calls) == 10

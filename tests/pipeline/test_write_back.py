@@ -181,7 +181,7 @@ def test_a_crm_that_never_answers_does_not_touch_the_lead(stage: Stage) -> None:
 def test_a_write_back_that_was_leased_with_its_result_is_told_and_nobody_else_takes_it(stage: Stage) -> None:
     stage.pipeline = stage.built(leases_ahead=True)
     lead_id = called(stage)
-    assert stage.ledger.upkeep.due_writebacks() == []
+    assert list(stage.ledger.upkeep.due_writebacks()) == []
     stage.built(worker_id="another").write_back(lead_id)
     assert stage.crm.write_backs() == []
     assert stage.told(lead_id)["call_id"] == "call-1"
@@ -194,7 +194,7 @@ def test_a_write_back_that_was_not_begun_at_the_end_is_left_to_the_next_worker(s
     stage.pipeline = stage.built(leases_ahead=True)
     lead_id = called(stage)
     stage.pipeline.release_leased()
-    assert stage.ledger.upkeep.due_writebacks() == [lead_id]
+    assert list(stage.ledger.upkeep.due_writebacks()) == [lead_id]
 
 
 def test_a_lease_that_has_waited_too_long_is_taken_anew(stage: Stage) -> None:
@@ -209,4 +209,4 @@ def test_while_a_crm_hangs_only_some_write_backs_are_leased_ahead(stage: Stage) 
     stage.pipeline = stage.built(leases_ahead=True)
     with patch("integration.pipeline.MOST_LEASED", 2):
         leads = [called(stage) for _ in range(4)]
-    assert stage.ledger.upkeep.due_writebacks() == leads[2:]
+    assert list(stage.ledger.upkeep.due_writebacks()) == leads[2:]
