@@ -16,7 +16,9 @@ from tests.ledger.test_calls import at_once
 LOOKS = {
     name: sql
     for name, sql in vars(upkeep).items()
-    if isinstance(sql, str) and sql.lstrip().startswith(("SELECT", "UPDATE")) and ("FROM lead" in sql or "JOIN lead" in sql)
+    if isinstance(sql, str)
+    and sql.lstrip().startswith(("SELECT", "UPDATE"))
+    and ("FROM lead" in sql or "JOIN lead" in sql)
 }
 
 
