@@ -23,16 +23,24 @@ TASK = "ringback.wake"
 # Two to fetch and finish jobs, and Procrastinate opens one more that listens.
 FETCHING_CONNECTIONS = 2
 STALLED_SECONDS = 30.0  # Procrastinate's workers beat every 10 s
+# A worker fetches no more jobs than it works on, and a lead's step ends within a dial's and a preparation's deadlines.
+LONGEST_IN_HAND_SECONDS = 60.0
 
-# What a dead worker had fetched. A job that is in truth still in hand is run once more, and the ledger says no.
+# What a dead worker had fetched, or a living one could not note the end of because the database was away just then.
+# A job that is in truth still in hand is run once more, and the ledger says no.
 _RETRY_STALLED = """
     SELECT procrastinate_retry_job_v2(id, clock_timestamp(), NULL, NULL, NULL) FROM procrastinate_jobs
     WHERE id IN (
         SELECT job.id FROM procrastinate_jobs job
-        WHERE job.queue_name = :queue AND job.status = 'doing' AND NOT EXISTS (
-            SELECT 1 FROM procrastinate_workers living
-            WHERE living.id = job.worker_id
-              AND living.last_heartbeat > clock_timestamp() - make_interval(secs => :stalled))
+        WHERE job.queue_name = :queue AND job.status = 'doing' AND NOT (
+            EXISTS (
+                SELECT 1 FROM procrastinate_workers living
+                WHERE living.id = job.worker_id
+                  AND living.last_heartbeat > clock_timestamp() - make_interval(secs => :stalled))
+            AND EXISTS (
+                SELECT 1 FROM procrastinate_events event
+                WHERE event.job_id = job.id AND event.type = 'started'
+                  AND event.at > clock_timestamp() - make_interval(secs => :longest)))
         ORDER BY job.id FOR UPDATE SKIP LOCKED)
 """
 
@@ -57,10 +65,10 @@ class Wakeups:
         self._database = database
 
     def tidy(self) -> None:
-        """Give back what dead workers had fetched; without living ones, delete what no lead waits for."""
+        """Give back what dead workers had fetched, and what hangs; without living ones, delete what no lead waits for."""
         if self._database.dialect == "sqlite":
             return
-        values = {"queue": QUEUE, "stalled": STALLED_SECONDS}
+        values = {"queue": QUEUE, "stalled": STALLED_SECONDS, "longest": LONGEST_IN_HAND_SECONDS}
         with self._database.write() as tx:
             tx.all(_RETRY_STALLED, values)
             tx.run(_DELETE_NEEDLESS, values)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from integration.ledger.wakeups import STALLED_SECONDS
+from integration.ledger.wakeups import LONGEST_IN_HAND_SECONDS
 from integration.model import LeadState
 from integration.runner.local import TIDY_EVERY_SECONDS
 from tests.end_to_end.rig import Cable, Sent, wait_until
@@ -115,8 +115,8 @@ def test_postgresql_is_restarted_under_load(own_fleet: Fleet, cluster: Cluster) 
     own_fleet.a_minute_passes()
     wait_until(own_fleet.is_quiet, 30)
     own_fleet.assert_nothing_was_lost(sent)
-    # A job whose end could not be noted has no worker that lives, and is given back and looked at once more.
-    wait_until(lambda: own_fleet.jobs() == [], STALLED_SECONDS + TIDY_EVERY_SECONDS + 10)
+    # A job whose end could not be noted is given back and looked at once more.
+    wait_until(lambda: own_fleet.jobs() == [], LONGEST_IN_HAND_SECONDS + TIDY_EVERY_SECONDS + 10)
 
 
 def test_while_the_database_is_away_webhooks_are_refused_in_time_and_nobody_spins(

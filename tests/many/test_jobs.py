@@ -307,6 +307,14 @@ def test_what_a_living_worker_has_fetched_is_left_to_it(world: World) -> None:
     assert jobs(world, "status") == [{"status": "doing"}]
 
 
+def test_a_job_whose_end_a_living_worker_could_not_note_goes_back(world: World) -> None:
+    world.lead()
+    fetched(world, "now()")
+    world.sql("UPDATE procrastinate_events SET at = now() - INTERVAL '61 seconds' WHERE type = 'started'")
+    world.ledger.wakeups.tidy()
+    assert jobs(world, "status") == [{"status": "todo"}]
+
+
 def test_jobs_that_no_lead_waits_for_are_deleted_and_the_others_kept(world: World) -> None:
     done, attempt_id = dialing(world)
     world.ledger.calls.settle(done, attempt_id, UNCLEAR, None)
