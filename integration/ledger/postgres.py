@@ -22,7 +22,6 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 
 from integration.ledger.database import (
-    LOCK_WAIT_SECONDS,
     SNAPSHOT_SECONDS,
     ConstraintHeld,
     LedgerUnavailable,
@@ -37,6 +36,7 @@ _Connection = psycopg.Connection[DictRow]
 
 # A webhook must answer 503 within 2 s when the database is away, so no wait may be longer.
 _POOL_WAIT_SECONDS = 1.5
+_SILENCE_SECONDS = 1.6
 _CONNECT_SECONDS = 2
 # The pool waits twice as long after each failure, up to minutes. Given up this early it begins anew with the
 # next transaction, so that a server that was away for an hour is used within seconds of its return.
@@ -85,13 +85,13 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
-        limit = Limit(LOCK_WAIT_SECONDS, _TRANSACTION_SECONDS)
+        limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
         with self._errors(limit), self._transaction(limit, "BEGIN") as tx:
             yield tx
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
-        limit = Limit(LOCK_WAIT_SECONDS, _TRANSACTION_SECONDS)
+        limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
         tx = _PostgresTx(self._pool, limit)
         with self._errors(limit):
             try:
@@ -151,8 +151,8 @@ class PostgresDatabase:
 
 _SETTINGS = """
     SET synchronous_commit = on;
-    SET statement_timeout = '1900ms';
-    SET lock_timeout = '1500ms';
+    SET statement_timeout = '1500ms';
+    SET lock_timeout = '1300ms';
     SET idle_in_transaction_session_timeout = '15s'
 """  # a little less than the limit, so that the server's own words come first
 _WORKS_ITSELF = "; SET ringback.works_itself = 'on'"  # read by the trigger of migration 0002
@@ -160,7 +160,7 @@ _WORKS_ITSELF = "; SET ringback.works_itself = 'on'"  # read by the trigger of m
 
 def _configuring(more: LiteralString) -> Callable[[_Connection], None]:
     def configure(connection: _Connection) -> None:
-        limit = Limit(LOCK_WAIT_SECONDS, LOCK_WAIT_SECONDS)
+        limit = Limit(_SILENCE_SECONDS, _SILENCE_SECONDS)
         limit.hold(connection)
         try:
             connection.execute(_SETTINGS + more)

@@ -65,7 +65,7 @@ class Wakeups:
         self._database = database
 
     def tidy(self) -> None:
-        """Give back what dead workers had fetched, and what hangs; without living ones, delete what no lead waits for."""
+        """Give back what dead workers had fetched, and what hangs; without a worker, delete what no lead waits for."""
         if self._database.dialect == "sqlite":
             return
         values = {"queue": QUEUE, "stalled": STALLED_SECONDS, "longest": LONGEST_IN_HAND_SECONDS}

@@ -16,7 +16,7 @@ from tests.end_to_end.rig import Cable, Rig, Sent, set_up_rig, wait_until
 
 pytestmark = pytest.mark.slow
 
-LONGEST_REFUSAL_SECONDS = 3.0
+LONGEST_REFUSAL_SECONDS = 2.0
 LONGEST_STOP_SECONDS = 10.0
 
 

@@ -308,7 +308,7 @@ USES: dict[str, Callable[[Ledger], object]] = {
 def test_a_server_that_froze_is_unavailable_in_time_and_then_works_again(
     migrated_postgres_url: str, cable: Cable, use: Callable[[Ledger], object]
 ) -> None:
-    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.4), patch.object(postgres, "SNAPSHOT_SECONDS", 0.4):
+    with patch.object(postgres, "_SILENCE_SECONDS", 0.4), patch.object(postgres, "SNAPSHOT_SECONDS", 0.4):
         ledger = through(cable, migrated_postgres_url)
         use(ledger)
         cable.freeze()
@@ -326,7 +326,7 @@ def test_a_server_that_freezes_within_a_transaction_is_unavailable_in_time(
     migrated_postgres_url: str, cable: Cable
 ) -> None:
     """Here before COMMIT. Nobody can say whether that came through, so it is never taken for done."""
-    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.4):
+    with patch.object(postgres, "_SILENCE_SECONDS", 0.4):
         ledger = through(cable, migrated_postgres_url)
 
         def freeze_in_between() -> None:
@@ -351,7 +351,7 @@ def test_a_long_transaction_goes_on_while_the_server_answers(migrated_postgres_u
             for _ in range(times):
                 tx.one("SELECT pg_sleep(0.1)")
 
-    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.3):
+    with patch.object(postgres, "_SILENCE_SECONDS", 0.3):
         take(5)
         with (
             patch.object(postgres, "_TRANSACTION_SECONDS", 0.35),
@@ -366,7 +366,7 @@ def test_closing_a_frozen_database_takes_no_time(migrated_postgres_url: str, cab
     ledger = through(cable, migrated_postgres_url)
     ledger.reading.ping()
     cable.freeze()
-    with patch.object(postgres, "LOCK_WAIT_SECONDS", 0.3), pytest.raises(LedgerUnavailable):
+    with patch.object(postgres, "_SILENCE_SECONDS", 0.3), pytest.raises(LedgerUnavailable):
         ledger.reading.ping()  # the pool tries to connect anew, in vain
     began = time.monotonic()
     ledger.close()
