@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import NewType
+from typing import Literal, NewType
 
 LeadId = NewType("LeadId", int)
 AttemptId = NewType("AttemptId", int)
@@ -92,6 +92,8 @@ class Reason(StrEnum):
     NO_RULE = "no_rule"
     SOURCE_GONE = "source_gone"
     POISON = "poison"
+    ZONE_UNKNOWN = "zone_unknown"
+    STALE_LEAD = "stale_lead"  # also skipped, where the rules say so
     # skipped
     RULE_SKIPS = "rule_skips"
     # blocked: this number is not dialled
@@ -106,7 +108,9 @@ class Reason(StrEnum):
     OWN_NUMBER = "own_number"
     COOLDOWN = "cooldown"
     NUMBER_REFUSED = "number_refused"  # the dialer answered 400 or 422
+    NO_CONSENT = "no_consent"
     # waiting
+    OUTSIDE_HOURS = "outside_hours"  # also skipped, where the rules say so
     NUMBER_BUSY = "number_busy"  # another lead with this number is being dialled at this moment
     RATE_LIMITED = "rate_limited"
     NOT_SENT = "not_sent"
@@ -173,6 +177,39 @@ class Decision:
     # The lead as the rules see it: our field names, E.164 in `phone`, ISO code in `country`, and the
     # built-in fields `source` and `number_country`.
     fields: Mapping[str, Tree] = field(default_factory=dict)
+
+
+# ---- may this call be made at this moment? ----------------------------------------------------
+
+
+class VerdictKind(StrEnum):
+    GO = "go"
+    WAIT = "wait"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question that was asked before a call, and what was seen: evidence. Numbers masked, no names."""
+
+    name: str  # "hours", "freshness", "consent", "do_not_call", "limits", "cooldown"
+    verdict: Literal["ok", "refused", "wait", "held", "not asked"]
+    saw: Mapping[str, Tree] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a decided call may be made at one moment. `integration.house.judge` makes it."""
+
+    kind: VerdictKind
+    # GO: the last instant at which it holds; None: nothing ends it. WAIT: when to look again.
+    until: datetime | None = None
+    state: LeadState | None = None  # of the lead; set for WAIT and STOP
+    reason: Reason | None = None  # set for WAIT and STOP
+    detail: str = ""  # for people; never a full number
+    account: Account | None = None  # another account than the decision's: a stale lead goes there
+    checks: tuple[Check, ...] = ()
+    opens_at: datetime | None = None  # set for WAIT: when the hours begin; `until` is spread out after it
 
 
 # ---- dialling -------------------------------------------------------------------------------
