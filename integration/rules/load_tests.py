@@ -20,6 +20,8 @@ PARK_REASONS = (
     Reason.NO_REGION,
     Reason.BAD_COUNTRY,
     Reason.NO_RULE,
+    Reason.ZONE_UNKNOWN,
+    Reason.STALE_LEAD,
 )
 # What stops a lead before there is a record, or after its source was taken away: no test can come to it.
 PARKED_BEFORE_RECORD = (
@@ -41,6 +43,7 @@ BLOCK_REASONS = (
     Reason.SERVICE_NUMBER,
     Reason.FICTIONAL_NUMBER,
     Reason.OWN_NUMBER,
+    Reason.NO_CONSENT,
 )
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _KINDS = tuple(kind.value for kind in DecisionKind)
