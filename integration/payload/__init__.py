@@ -26,6 +26,7 @@ from integration.payload.paths import (
     walk,
 )
 from integration.payload.refusal import MAX_DEPTH, BodyRefusedError
+from integration.payload.texts import TOO_LARGE, fold, folded_texts, usable_text
 from integration.payload.writing import (
     CONTENT_TYPES,
     CannotWrite,
@@ -39,6 +40,7 @@ from integration.payload.writing import (
 __all__ = [
     "CONTENT_TYPES",
     "MAX_DEPTH",
+    "TOO_LARGE",
     "BadBody",
     "CannotWrite",
     "Form",
@@ -51,12 +53,15 @@ __all__ = [
     "compile_items",
     "compile_jmespath",
     "compile_path",
+    "fold",
+    "folded_texts",
     "form_of_body",
     "is_nothing",
     "parse_body",
     "paths_in",
     "put",
     "steps_of",
+    "usable_text",
     "walk",
     "write_body",
 ]

@@ -9,17 +9,15 @@ written with separators counts only in the form of the country that `phones.read
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from integration.model import Tree
-from integration.payload import as_text, is_nothing
+from integration.payload import TOO_LARGE, folded_texts, is_nothing
 
 MAX_NUMBER_CHARS = 40
-_TOO_LARGE = 10**100  # Python itself refuses to write out an integer of more than 4,300 digits
 
 
 class Separators(StrEnum):
@@ -46,21 +44,6 @@ def separators_of(country: str | None) -> Separators:
     return Separators.COMMA_DECIMAL if country in _COMMA else Separators.UNKNOWN
 
 
-def fold(text: str) -> str:
-    """`text` as it is compared: one Unicode form, no outer spaces, no case."""
-    if text.isascii():
-        return text.strip().lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).strip().casefold())
-
-
-def usable_text(value: Tree) -> str | None:
-    """The value as text, in one Unicode form; None when it has none or is a number nobody can mean."""
-    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
-        return None
-    text = as_text(value)
-    return text if text is None or text.isascii() else unicodedata.normalize("NFC", text)
-
-
 def read_number(value: Tree, separators: Separators) -> Decimal | None:
     """The number that `value` is, or None. Never raises."""
     if isinstance(value, bool):
@@ -68,7 +51,7 @@ def read_number(value: Tree, separators: Separators) -> Decimal | None:
     if isinstance(value, Decimal):
         return value if value.is_finite() else None
     if isinstance(value, int):
-        return Decimal(value) if abs(value) < _TOO_LARGE else None
+        return Decimal(value) if abs(value) < TOO_LARGE else None
     if not isinstance(value, str) or len(value) > MAX_NUMBER_CHARS * 2:
         return None
     text = value.strip()
@@ -135,7 +118,7 @@ class FieldValues:
         """The folded texts that a condition can equal: one, or one for each item of a list."""
         known = self._texts.get(name)
         if known is None:
-            known = tuple(text for item in self._each(name) for text in _texts_of(item))
+            known = folded_texts(self._fields.get(name))
             self._texts[name] = known
         return known
 
@@ -151,15 +134,6 @@ class FieldValues:
     def _each(self, name: str) -> list[Tree]:
         value = self._fields.get(name)
         return value if isinstance(value, list) else [value]
-
-
-def _texts_of(value: Tree) -> tuple[str, ...]:
-    if isinstance(value, bool):
-        return ("true",) if value else ("false",)
-    text = usable_text(value)
-    if text is None:
-        return ()
-    return (fold(text),)
 
 
 class Op(StrEnum):

@@ -12,14 +12,13 @@ from typing import Protocol
 
 from integration.countries import read_country
 from integration.model import Decision, DecisionKind, Reason, Tree
-from integration.payload import Path, is_nothing
+from integration.payload import Path, is_nothing, usable_text
 from integration.phone import Phone, PhonePolicy, PhoneRefused, read_phones
 from integration.rules.conditions import (
     Check,
     FieldValues,
     holds,
     separators_of,
-    usable_text,
     why_not,
 )
 from integration.rules.events import MAX_ID_CHARS, item_of

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from integration.countries import read_country
 from integration.model import Tree
-from integration.rules.conditions import SIZE_OPS, Op, fold, usable_text
+from integration.payload import fold, usable_text
+from integration.rules.conditions import SIZE_OPS, Op
 from integration.rules.letters import as_latin, in_typographic_quotes, is_mixed
 from integration.rules.load_conditions import COUNTRIES, JOINS
 from integration.rules.scope import MessagePath

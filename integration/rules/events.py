@@ -12,8 +12,8 @@ import json
 from decimal import Decimal
 
 from integration.model import Reason, Tree
-from integration.payload import BadBody, parse_body
-from integration.rules.conditions import FieldValues, holds, separators_of, usable_text, why_not
+from integration.payload import BadBody, parse_body, usable_text
+from integration.rules.conditions import FieldValues, holds, separators_of, why_not
 from integration.rules.placeholders import Template
 from integration.rules.scope import MessagePath, look
 from integration.rules.shapes import Event, Ignored, Source, Unusable

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from integration.model import Decision, DecisionKind, Tree
-from integration.payload import Path, is_nothing
+from integration.payload import Path, is_nothing, usable_text
 from integration.phone import Phone, PhoneRefused, mask, mask_numbers
-from integration.rules.conditions import Check, FieldValues, usable_text
+from integration.rules.conditions import Check, FieldValues
 from integration.rules.decide import decide_traced
 from integration.rules.shapes import Rule, Rules
 from integration.rules.yaml_tree import shorten

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from integration.countries import country_names_hint, read_country
+from integration.payload import fold
 from integration.rules.conditions import (
     SIZE_OPS,
     AllOf,
@@ -17,7 +18,6 @@ from integration.rules.conditions import (
     Not,
     Op,
     conjuncts,
-    fold,
     implies,
 )
 from integration.rules.letters import as_meant, what_is_odd

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from integration.model import Decision, DecisionKind, Tree
-from integration.payload import paths_in
-from integration.rules.conditions import fold
+from integration.payload import fold, paths_in
 from integration.rules.decide import decide_record
 from integration.rules.shapes import Expectation, Rules, RulesTest, Source, TestResult
 

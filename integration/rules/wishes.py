@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from integration.model import Tree
-from integration.rules.conditions import AllOf, AnyOf, Check, Condition, Not, Op, fold
+from integration.payload import fold
+from integration.rules.conditions import AllOf, AnyOf, Check, Condition, Not, Op
 
 # What must hold together: questions, and whether the answer is to be yes.
 Way = tuple[tuple[Check, bool], ...]

@@ -17,8 +17,8 @@ from decimal import Decimal
 from urllib.parse import SplitResult, quote, urlsplit
 
 from integration.model import Tree
+from integration.payload import usable_text
 from integration.rules.addresses import HOLE, host_is_open, is_dots, shape_of
-from integration.rules.conditions import usable_text
 from integration.rules.placeholders import (
     JsonList,
     JsonLiteral,
