@@ -57,8 +57,6 @@ class Exchange:
 
     def about_to_send(self, sock: socket.socket) -> None:
         """The last moment before the first byte; raises NotSent when it has come too late."""
-        if self.sent:
-            return
         now = time.monotonic()
         if self.send_by is not None and now > self.send_by:
             raise NotSent("too_late", self.host)
@@ -92,26 +90,69 @@ class Exchange:
 here = threading.local()  # .exchange: the one this thread is busy with; connections look it up
 
 
-class _LastLine:
-    """A reader that remembers its last line."""
+class _Reader:
+    """What comes over a socket, for the library's reader of answers.
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-        self.last = b""
+    It lasts as long as the connection, so that what came behind an answer is seen before the next request.
+    """
 
-    def readline(self, limit: int = -1) -> bytes:
-        self.last = self._reader.readline(limit)
-        return self.last
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._come = bytearray()  # and is not read yet
+        self.last_line = b""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
+    def makefile(self, *_: object) -> _Reader:
+        """The library asks a socket for its reader."""
+        return self
+
+    def flush(self) -> None:
+        """Nothing: as below."""
+
+    def close(self) -> None:
+        """Nothing: the library is done with its answer, not with the connection."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something has been received that nobody asked for."""
+        return bool(self._come)
+
+    def readline(self, limit: int) -> bytes:
+        looked = 0
+        while (end := self._come.find(b"\n", looked, limit) + 1) == 0 and (looked := len(self._come)) < limit:
+            if not self._receive():
+                break
+        self.last_line = self._take(end or limit)
+        return self.last_line
+
+    def read(self, n: int) -> bytes:
+        while len(self._come) < n and self._receive():
+            pass
+        return self._take(n)
+
+    def read1(self, n: int) -> bytes:
+        """What has come, at most `n` bytes; all of it where `n` is negative. Nothing at the end of the stream."""
+        if not self._come:
+            self._receive()
+        return self._take(n if n >= 0 else len(self._come))
+
+    def _receive(self) -> bool:
+        # A whole TLS record, so that nothing which has been received is left where nobody sees it.
+        piece = self._sock.recv(16 * 1024)
+        self._come += piece
+        return bool(piece)
+
+    def _take(self, n: int) -> bytes:
+        piece = bytes(self._come[:n])
+        del self._come[:n]
+        return piece
 
 
 class _Answer(http.client.HTTPResponse):
     """An answer as it comes in. Its connection is held until `drain_conn` or `close`."""
 
     def __init__(self, connection: _Connection, host: _Host, method: str) -> None:
-        super().__init__(connection.sock, method=method)  # type: ignore[arg-type]
+        assert connection.reader is not None
+        super().__init__(connection.reader, method=method)  # type: ignore[arg-type]
         self._connection: _Connection | None = connection
         self._host = host
         self.length_remaining: int | None = None  # of the body; None where its end shows only when it comes
@@ -120,17 +161,28 @@ class _Answer(http.client.HTTPResponse):
         """Read the head, which must be whole: the library takes an end of the stream for the head's end, so that
         half a status line before a crash would count as an answer without a body."""
         reader: Any = self.fp
-        watched: Any = _LastLine(reader)
-        self.fp = watched
-        try:
+        super().begin()
+        while reader.last_line and 101 < self.status < 200:  # said before the answer, as 103 is: the library skips 100
+            self.headers = None  # type: ignore[assignment]
             super().begin()
-        finally:
-            self.fp = reader
-        if not watched.last:
+        if not reader.last_line:
             raise http.client.RemoteDisconnected("the head of the answer broke off")
         if len(set(self.headers.get_all("content-length", ()))) > 1:
             raise http.client.HTTPException("two lengths")
+        self.will_close = self.will_close or not self._ends_in_one_way()
         self.length_remaining = self.length
+
+    def _ends_in_one_way(self) -> bool:
+        """Whether the head says without a doubt where the answer ends. Else the rest of it could be taken for the
+        answer to the next request."""
+        lengths, codings, connection = (
+            self.headers.get_all(name, []) for name in ("content-length", "transfer-encoding", "connection")
+        )
+        if self.status == http.client.SWITCHING_PROTOCOLS or any("close" in option.lower() for option in connection):
+            return False
+        if codings:  # beside a length, after a second coding or where there is no body: what is meant?
+            return self.chunked and len(codings) == 1 and not lengths and self.length is None
+        return not lengths or lengths[0] == str(self.length)
 
     def read1(self, n: int = -1, **_: Any) -> bytes:
         """What has come of the body, at most `n` bytes; nothing at its end."""
@@ -159,12 +211,15 @@ class _Connection:
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
+        self.reader: _Reader | None = None
         self.idle_since = 0.0
 
     @property
     def is_stale(self) -> bool:
         """Whether it has waited for too long, or its server has said something, which can only be goodbye."""
-        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+        if self.sock is None or self.reader is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+            return True
+        if self.reader.has_more:
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -186,6 +241,7 @@ class _Connection:
                 detail = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
                 raise NotSent("connect_timeout" if late else "tls", exchange.host, detail) from None
         self.sock = sock
+        self.reader = _Reader(sock)
 
     def ask(self, exchange: Exchange, request: bytes) -> None:
         """Send a whole request in one piece: one system call, and one waking of the other side."""

@@ -267,6 +267,9 @@ def test_an_address_that_would_lead_elsewhere_is_not_used(client: Client, url: s
 BAD_HEADERS = [
     {"X-Name": "a\r\nX-Evil: 1"},
     {"X-Name": "a\nb"},
+    {"X-Name": "a\rb"},
+    {"X-Name": "a\x0bb"},
+    {"X-Name": "a\x00b"},
     {"X-Name": "名前"},
     {"X-Evil\r\nX": "1"},
     {"": "1"},

@@ -60,6 +60,18 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_with_the_reason(cc: Co
     assert cc.requests() == []
 
 
+def test_a_context_that_verifies_nothing_is_made_to(cc: ContactCentre) -> None:
+    careless = ssl.create_default_context()
+    careless.check_hostname = False
+    careless.verify_mode = ssl.CERT_NONE
+    client = Client(ssl_context=careless)
+    with pytest.raises(NotSent) as caught:
+        dial(client, cc.url)
+    assert caught.value.kind == "tls"
+    assert careless.check_hostname
+    assert cc.requests() == []
+
+
 def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
     context, trust = self_signed(tmp_path, days=-1)
     client = Client(ssl_context=ssl.create_default_context(cafile=trust))
