@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -77,9 +78,23 @@ _render = structlog.processors.LogfmtRenderer(
 )
 
 
+# What a stranger sends may steer a terminal; a line feed within a value is written as \\n before this.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def _text(line: EventDict) -> str:
+    """One line, also of values that cannot be written: a fault in one must not cost the others, nor end the thread."""
     present = {key: value for key, value in line.items() if value is not None}
-    return str(_render(None, "", present)) + "\n"
+    try:
+        text = str(_render(None, "", present))
+    except Exception as error:  # noqa: BLE001 - the value is anybody's
+        told = {"at": line.get("at"), "level": "error", "event": "log.failed", "lost": str(line.get("event"))}
+        text = str(_render(None, "", {**told, "error": describe_error(error)}))
+    return _CONTROL.sub(_as_escape, text) + "\n"
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 class _Writer:

@@ -32,6 +32,44 @@ def test_what_a_stranger_sends_cannot_begin_a_line_of_its_own(lines: io.StringIO
     assert lines.getvalue().count("\n") == 1
 
 
+def test_what_a_stranger_sends_cannot_steer_a_terminal(lines: io.StringIO):
+    get_log().info("webhook.refused", source="x\ry\x1b[2Jz\x85\u2028")
+    assert lines.getvalue().endswith("source=x\\ry\\x1b[2Jz\\x85\\u2028\n")
+
+
+class Untold:
+    def __str__(self) -> str:
+        raise ZeroDivisionError("canary-secret")
+
+
+@pytest.mark.parametrize("values", [{"detail": Untold()}, {"a key": 1}], ids=["a value", "a key"])
+def test_a_line_that_cannot_be_written_is_told_as_such(lines: io.StringIO, values: dict[str, object]):
+    get_log().info("call.placed", lead=1, **values)
+    get_log().info("call.placed", lead=2)
+    told, last = lines.getvalue().splitlines()
+    assert "level=error event=log.failed lost=call.placed" in told
+    assert "canary-secret" not in told
+    assert last.endswith("lead=2")
+
+
+def test_a_line_that_cannot_be_written_costs_no_other_line():
+    program = """
+from integration.log import flush_log, get_log, set_up_logging
+class Untold:
+    __str__ = None
+set_up_logging("info")
+for lead in (1, Untold(), 3):
+    get_log().info("call.placed", lead=lead)
+flush_log(5)
+get_log().info("last.line")
+flush_log(5)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    events = [line.partition("event=")[2] for line in done.stdout.splitlines()]
+    assert [event.partition(" ")[0] for event in events] == ["call.placed", "log.failed", "call.placed", "last.line"]
+    assert done.stderr == ""
+
+
 def test_a_level_leaves_out_what_is_below_it(lines: io.StringIO):
     get_log().debug("never.seen")
     assert lines.getvalue() == ""
