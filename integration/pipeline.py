@@ -398,6 +398,7 @@ class Pipeline:
                 headers=request.headers,
                 body=request.body,
                 deadline_seconds=WRITEBACK_DEADLINE_SECONDS,
+                named=request.listed_hosts,
             )
         except HttpError as error:
             detail = f"no answer from the CRM: {error}"
@@ -431,7 +432,7 @@ class Pipeline:
         self._ledger.writebacks.again(job, wait, detail, status)
 
 
-_CANNOT_BE_SENT = frozenset({"bad_address", "bad_request"})
+_CANNOT_BE_SENT = frozenset({"bad_address", "bad_request", "not_public"})
 _WORTH_ANOTHER_TRY = frozenset({408, 423, 425, 429})
 
 _REFUSALS = {

@@ -88,13 +88,17 @@ class Client:
         headers: Mapping[str, str],
         body: bytes | None = None,
         deadline_seconds: float,
+        named: frozenset[str] | None = None,
     ) -> Answer:
         """One exchange over a kept connection if there is one. Raises NotSent or Unclear.
+
+        `named` is given where data chose the host, and holds what the admin lists. Then every address that the host
+        leads to must be public or stand in the list itself; else it is NotSent("not_public").
 
         For requests that do no harm when sent again: a server may drop a kept connection just as it
         is used, which comes out as Unclear.
         """
-        return _exchange(self._kept, method, url, headers, body, deadline_seconds, None)
+        return _exchange(self._kept, method, url, headers, body, deadline_seconds, None, named)
 
     def request_once(
         self,
@@ -165,9 +169,10 @@ def _exchange(  # noqa: PLR0917 - called in two places, with names that match
     body: bytes | None,
     deadline_seconds: float,
     send_by: float | None,
+    named: frozenset[str] | None = None,
 ) -> Answer:
     prepared, host = _prepare(method, url, headers, body)
-    exchange = Exchange(host, deadline_seconds, send_by)
+    exchange = Exchange(host, deadline_seconds, send_by, named)
     here.exchange = exchange
     watchdog.watch(exchange, exchange.deadline)
     try:

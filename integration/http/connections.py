@@ -27,6 +27,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from integration.http.errors import NotSent
+from integration.http.public import is_public, plain_address
 
 IDLE_SECONDS = 4.0  # a kept connection that was idle for longer is not used again: servers drop at 5
 HOSTS = 32  # whose connections are kept
@@ -36,8 +37,12 @@ LOOKUPS_AT_ONCE = 64  # name lookups cannot be stopped; hanging ones must not pi
 class Exchange:
     """One request under way: its deadline, its socket, and whether a byte of it has left."""
 
-    def __init__(self, host: str, deadline_seconds: float, send_by: float | None) -> None:
+    def __init__(
+        self, host: str, deadline_seconds: float, send_by: float | None, named: frozenset[str] | None = None
+    ) -> None:
         self.host = host
+        # None: every address will do. Else the public ones, and these.
+        self.named = None if named is None else frozenset(map(plain_address, named)) - {""}
         self.deadline = time.monotonic() + deadline_seconds
         self.send_by = send_by
         self.began = False  # a real connection took part (not so in tests with `responses`)
@@ -263,6 +268,11 @@ class _Connection:
 def _connect(name: str, port: int, exchange: Exchange) -> socket.socket:
     """A TCP connection within the time that is left, shared among the host's addresses."""
     addresses = _lookup(name, port, exchange)
+    if exchange.named is not None:
+        # All of them, and those that are connected to below: a second lookup might answer otherwise.
+        found = {plain_address(str(address[0])) for *_, address in addresses}
+        if not all(each in exchange.named or is_public(each) for each in found):
+            raise NotSent("not_public", exchange.host)
     problem: OSError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         seconds = exchange.connect_seconds() / (len(addresses) - number)
@@ -408,17 +418,20 @@ class Adapter(HTTPAdapter):
         context.check_hostname = True
         context.verify_mode = ssl.CERT_REQUIRED
         context.set_alpn_protocols(["http/1.1"])
-        self._hosts: cachetools.LRUCache[tuple[str, str], _Host] = cachetools.LRUCache(HOSTS)
+        self._hosts: cachetools.LRUCache[tuple[tuple[str, str], frozenset[str] | None], _Host]
+        self._hosts = cachetools.LRUCache(HOSTS)
         self._lock = threading.Lock()
         self._context = context
         self._keep = keep
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:  # noqa: ARG002
         address = urlsplit(request.url)[:2]
+        # A connection that was made without the check of its address never serves a request that needs it.
+        key = address, here.exchange.named
         with self._lock:
-            host = self._hosts.get(address)
+            host = self._hosts.get(key)
             if host is None:
-                host = self._hosts[address] = _Host(address, self._context, self._keep)
+                host = self._hosts[key] = _Host(address, self._context, self._keep)
         return host
 
     def request_url(self, request: Any, proxies: Any) -> str:  # noqa: ARG002

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 NotSentKind = Literal[
-    "bad_address", "bad_request", "dns", "refused", "unreachable", "connect_timeout", "tls", "too_late"
+    "bad_address", "bad_request", "not_public", "dns", "refused", "unreachable", "connect_timeout", "tls", "too_late"
 ]
 UnclearKind = Literal["timeout", "reset", "closed", "protocol"]
 
 _SENTENCES: Mapping[str, str] = {
     "bad_address": "the address cannot be used; nothing was sent",
     "bad_request": "the request cannot be written down as HTTP; nothing was sent",
+    "not_public": "the host leads to an address that is not public; nothing was sent",
     "dns": "the name could not be resolved; nothing was sent",
     "refused": "the connection was refused; nothing was sent",
     "unreachable": "no connection could be made; nothing was sent",

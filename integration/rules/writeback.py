@@ -47,6 +47,9 @@ class RenderedRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
+    listed_hosts: frozenset[str] | None = field(
+        default=None, repr=False
+    )  # `allow_hosts:` without ports, where data chose the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def render_writeback(wb: WriteBack, facts: WritebackFacts) -> RenderedRequest | 
             headers |= _signature(wb.sign_keys, facts, body or b"")
     except _BadError as error:
         return BadWriteback(str(error))
-    return RenderedRequest(wb.method, url, headers, body)
+    return RenderedRequest(wb.method, url, headers, body, _listed_hosts(wb))
 
 
 def _text(placeholder: Placeholder, facts: WritebackFacts) -> str:
@@ -150,6 +153,13 @@ def _given_address(text: str, placeholder: Placeholder | None, allowed: frozense
     if named not in allowed:
         raise _BadError(f"{what} leads to a host that `allow_hosts:` does not list")
     return SplitResult("https", named, split.path, split.query, "").geturl()
+
+
+def _listed_hosts(wb: WriteBack) -> frozenset[str] | None:
+    """What whoever sends the request needs to know of a host that data chose: names say nothing of addresses."""
+    if not host_is_open(wb.address):
+        return None
+    return frozenset(urlsplit(f"//{host}").hostname or "" for host in wb.allow_hosts)
 
 
 # ---- headers ----------------------------------------------------------------------------------

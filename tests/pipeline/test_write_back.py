@@ -112,6 +112,19 @@ def test_an_address_that_cannot_be_used_is_parked(stage: Stage) -> None:
     assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "bad_writeback")
 
 
+def test_a_host_from_the_message_that_leads_into_the_own_network_is_parked(stage: Stage) -> None:
+    port = stage.crm.url.rsplit(":", 1)[1]
+    lines = 'request: "PATCH {{ event.data.Callback }}"\n      allow_hosts: ["localhost:' + port + '"]'
+    stage.pipeline = stage.built(RULES.replace("request: PATCH ${CRM_URL}/leads/{{ lead.id }}", lines))
+    lead_id = stage.lead(Callback=f"https://localhost:{port}/x")
+    stage.advance(lead_id)
+    stage.pipeline.write_back(lead_id)
+    parked = row(stage, lead_id)
+    assert (parked.state, parked.reason) == ("parked", "bad_writeback")
+    assert "an address that is not public" in (parked.detail or "")
+    assert stage.crm.requests() == []
+
+
 def test_results_that_the_rules_leave_out_are_not_told(stage: Stage) -> None:
     stage.pipeline = stage.built(RULES.replace("    write_back:", "    write_back:\n      on: [called]"))
     skipped = stage.lead(Email="qa@example.com")
