@@ -8,7 +8,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: demo test quick bench lint format lock clean
+.PHONY: demo test quick bench chaos lint format lock clean
 
 demo: .venv/ready
 	@$(BIN)/python -m integration demo
@@ -23,6 +23,11 @@ quick: .venv/ready
 # How fast: the real server against the sandbox, beside two references in the same run (about 6 minutes).
 bench: .venv/ready
 	$(BIN)/python -m bench
+
+# Two minutes of bad luck for each database and for many processes, and whether the promises held (about 8 minutes).
+# `make chaos CHAOS="--seed 7 --many"` repeats one.
+chaos: .venv/ready
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check

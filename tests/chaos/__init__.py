@@ -1,0 +1,1 @@
+"""Minutes of bad luck, and a judge who looks from outside: `make chaos`."""
