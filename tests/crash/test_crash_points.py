@@ -42,11 +42,17 @@ BEHAVIOURS = {
     "no_id": "called",
     "status_429": "called",
     "status_400": "blocked",
+    "status_404": "called",
+    "expire_token": "called",
     "status_500": "unknown",
+    "status_503": "unknown",
     "reset_before": "unknown",
     "reset_after": "unknown",
     "hang": "unknown",
+    "garbage": "unknown",
 }
+
+REFUSALS = (400, 401, 404, 429)  # the contact centre's words that nobody was rung
 
 # A process that dies between the intent and its record leaves a doubt, though nothing may have been sent.
 UNKNOWN_POINTS = ("intent.committed", "call.before_send", "call.answer_read", "settle.before_commit")
@@ -175,7 +181,7 @@ class Scene:
     def check(self, result: str) -> LeadStory:
         """The promises, and that the lead ended so."""
         calls = self.centre.calls_to(NUMBER)
-        refused = [call for call in calls if call.answered in (400, 429)]
+        refused = [call for call in calls if call.answered in REFUSALS]
         assert sum(call.rang for call in calls) <= 1
         assert len(calls) - len(refused) <= 1
         story = self.story()

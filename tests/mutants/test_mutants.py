@@ -1,0 +1,159 @@
+"""Small changes to the code that would break a promise: for each there is a test that fails.
+
+Each mutant is made in a copy of the program, never here. One whose old text is not in its file any more fails loudly:
+then the code has changed, and the mutant must be made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change, and the test that must not let it pass."""
+
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = {
+    "an intent without the epoch check": Mutant(
+        "integration/ledger/calls.py",
+        "WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')\n    RETURNING att",
+        "WHERE id = :id AND state IN ('received', 'waiting', 'ready', 'claimed')\n    RETURNING att",
+        "tests/ledger/test_calls.py::test_a_worker_that_was_taken_for_dead_cannot_begin[sqlite]",
+    ),
+    "no unique index over live attempts": Mutant(
+        "integration/ledger/migrations/versions/0001_the_ledger.py",
+        '"one_live_attempt", "attempt", ["lead_id"], live, unique=True',
+        '"one_live_attempt", "attempt", ["lead_id"], live',
+        "tests/ledger/test_calls.py::test_the_database_refuses_a_second_live_attempt[sqlite-unknown]",
+    ),
+    "a redirect is followed": Mutant(
+        "integration/http/__init__.py",
+        "        return _answer(response, exchange)\n",
+        "        if response.status_code in (307, 308):\n"
+        '            prepared.url = requests.compat.urljoin(prepared.url, response.headers["Location"])\n'
+        "            response = adapter.send(prepared, stream=True, timeout=max(deadline_seconds, 0.001))\n"
+        "        return _answer(response, exchange)\n",
+        "tests/faults/test_http_faults.py::test_a_redirect_is_not_followed_and_its_target_sees_nothing",
+    ),
+    "a call that was not answered in time is tried again": Mutant(
+        "integration/dialers/personal_connection.py",
+        "        except Unclear as error:\n            return _unclear(",
+        "        except Unclear as error:\n"
+        '            return _not_placed(Reason.NOT_SENT, Next.RETRY, "again", None)\n'
+        "            return _unclear(",
+        "tests/crash/test_crash_points.py::test_without_a_crash_each_behaviour_has_its_end[sqlite-hang]",
+    ),
+    "nobody looks at send_by": Mutant(
+        "integration/http/connections.py",
+        "if self.send_by is not None and now > self.send_by:",
+        "if self.send_by is not None and now < 0:",
+        "tests/faults/test_tls_faults.py::test_a_handshake_that_ends_after_send_by_sends_nothing",
+    ),
+    "send_by is taken after the commit": Mutant(
+        "integration/pipeline.py",
+        "return self._place(lead, decision, ticket, begun, send_by)",
+        "return self._place(lead, decision, ticket, begun, time.monotonic() + SEND_BY_SECONDS)",
+        "tests/crash/test_crash_points.py::"
+        "test_a_process_that_was_suspended_before_sending_sends_nothing_when_it_wakes_too_late[sqlite-intent.committed]",
+    ),
+    "a dial over a kept connection": Mutant(
+        "integration/http/__init__.py",
+        "return _exchange(self._fresh,",
+        "return _exchange(self._kept,",
+        "tests/faults/test_http_faults.py::test_a_dial_has_a_connection_of_its_own_and_others_share_one",
+    ),
+    "a dead worker's dialing lead is ready again": Mutant(
+        "integration/ledger/upkeep.py",
+        "UPDATE lead SET state = 'unknown', epoch = epoch + 1,",
+        "UPDATE lead SET state = 'ready', epoch = epoch + 1,",
+        "tests/ledger/test_upkeep.py::test_a_dialing_lead_is_never_made_ready[sqlite]",
+    ),
+    "a call that was not placed keeps its number": Mutant(
+        "integration/ledger/settling.py",
+        'free_guard(tx, attempt["to_number"], lead_id)',
+        "pass",
+        "tests/ledger/test_calls.py::test_a_call_that_was_not_placed_frees_the_number[sqlite]",
+    ),
+    "nobody guards a number": Mutant(
+        "integration/ledger/calls.py",
+        "if not take_guard(tx, decision.to, lead.id, cooldown_seconds):",
+        "if not take_guard(tx, decision.to, lead.id, cooldown_seconds) and not decision.to:",
+        "tests/ledger/test_calls.py::test_a_hundred_leads_with_one_number_ring_once[sqlite]",
+    ),
+    "the answer comes before the commit": Mutant(
+        "integration/web/hooks.py",
+        "response = taken(source, _keep(services, source, body, received_at_ms))",
+        "keep = __import__('flask').copy_current_request_context(_keep)\n"
+        "        threading.Thread(target=keep, args=(services, source, body, received_at_ms)).start()\n"
+        '        response = Response(\'{"status": "accepted"}\')',
+        "tests/web/test_answers.py::test_a_locked_database_is_our_trouble_and_the_crm_comes_again",
+    ),
+    "one source after the other": Mutant(
+        "integration/runner/local.py",
+        "            self._lanes[source] = lane\n",
+        "            self._lanes[source] = lane\n            self._lanes.move_to_end(source, last=False)\n",
+        "tests/pipeline/test_local_runner.py::test_a_source_that_floods_delays_another_by_one_lead_each_time",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program and its tests in a folder of their own."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("integration", "tests", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=LEFT_OUT)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def run(folder: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
+    """These tests against the program in this folder, which Python finds before any other."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_without_a_change_all_of_them_pass(copy: Path) -> None:
+    done = run(copy, sorted({mutant.test for mutant in MUTANTS.values()}))
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught(copy: Path, name: str) -> None:
+    mutant = MUTANTS[name]
+    path = copy / mutant.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"{mutant.file} does not hold this once any more: {mutant.old}"
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        done = run(copy, [mutant.test])
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert "1 failed" in done.stdout, f"{mutant.test} let it pass:\n{done.stdout[-3000:]}"
