@@ -61,7 +61,7 @@ from integration.settings import Dialing
 
 SEND_BY_SECONDS = 5.0  # a request that could not be sent so long after its intent is not sent at all
 WRITEBACK_DEADLINE_SECONDS = 20.0
-LEASED_SECONDS = 30.0  # with the deadline less than the ledger's lease of 60 s
+LEASED_SECONDS = 30.0  # a write-back is not begun later; with the deadline less than the ledger's lease of 60 s
 MOST_LEASED = 64  # so that a CRM that hangs fills neither memory nor the ledger with leases
 WRITEBACK_GIVE_UP_SECONDS = 3 * 24 * 3600.0
 _WRITEBACK_WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
@@ -265,6 +265,7 @@ class Pipeline:
         self, lead: LeadWork, decision: Decision, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None
     ) -> LeadState | None:
         lease = self._leases_ahead and len(self._leased) < MOST_LEASED
+        since = time.monotonic()
         try:
             settled = self._settle(lead.id, attempt_id, outcome, after, lease=lease)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the fact itself is kept
@@ -283,7 +284,7 @@ class Pipeline:
             return None
         job = leased_job(lead, decision, outcome, settled)
         if job is not None:
-            self._leased[lead.id] = job, time.monotonic()
+            self._leased[lead.id] = job, since
         return settled.state
 
     def _settle(
@@ -333,24 +334,25 @@ class Pipeline:
 
     def write_back(self, lead_id: LeadId) -> None:
         """Tell the CRM this lead's result, if it is due. Never reaches the dialer. Raises LedgerUnavailable."""
-        job = self._at_hand(lead_id) or self._ledger.writebacks.take(lead_id)
+        now = time.monotonic()  # before the lease begins, as with a call: a suspended process finds the instant past
+        job, since = self._at_hand(lead_id) or (self._ledger.writebacks.take(lead_id), now)
         if job is None:
             return
         reach("writeback.taken")
         try:
-            self._tell(job)
+            self._tell(job, since + LEASED_SECONDS)
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: it is tried again, and in the end parked
             self._again(job, f"an error of Ringback's own: {describe_error(error)}", None, None)
 
-    def _at_hand(self, lead_id: LeadId) -> WritebackJob | None:
-        """The write-back that was leased with its result, unless too little is left of the lease."""
-        job, since = self._leased.pop(lead_id, (None, 0.0))
-        if job is not None and time.monotonic() - since > LEASED_SECONDS:
-            self._ledger.writebacks.release(job)
+    def _at_hand(self, lead_id: LeadId) -> tuple[WritebackJob, float] | None:
+        """The write-back that was leased with its result, and since when, unless too little is left of the lease."""
+        found = self._leased.pop(lead_id, None)
+        if found is not None and time.monotonic() - found[1] > LEASED_SECONDS:
+            self._ledger.writebacks.release(found[0])
             return None
-        return job
+        return found
 
     def release_leased(self) -> None:
         """Leave the write-backs that were not begun to whoever comes next. Raises LedgerUnavailable."""
@@ -358,7 +360,7 @@ class Pipeline:
             with contextlib.suppress(KeyError):  # another thread has just taken the last one
                 self._ledger.writebacks.release(self._leased.popitem()[1][0])
 
-    def _tell(self, job: WritebackJob) -> None:
+    def _tell(self, job: WritebackJob, send_by: float) -> None:
         rendered = self._render(job)
         match rendered:
             case None:
@@ -367,7 +369,7 @@ class Pipeline:
                 get_log().error("writeback.parked", lead=job.lead_id, detail=rendered.detail)
                 self._ledger.writebacks.park(job, Reason.BAD_WRITEBACK, rendered.detail)
             case RenderedRequest():
-                self._send(job, rendered)
+                self._send(job, rendered, send_by)
 
     def _render(self, job: WritebackJob) -> RenderedRequest | BadWriteback | None:
         source = self._s.rules.sources.get(job.source)
@@ -390,7 +392,7 @@ class Pipeline:
         )
         return render_writeback(source.write_back, facts)
 
-    def _send(self, job: WritebackJob, request: RenderedRequest) -> None:
+    def _send(self, job: WritebackJob, request: RenderedRequest, send_by: float) -> None:
         try:
             answer = self._s.client.request(
                 request.method,
@@ -399,6 +401,7 @@ class Pipeline:
                 body=request.body,
                 deadline_seconds=WRITEBACK_DEADLINE_SECONDS,
                 named=request.listed_hosts,
+                send_by=send_by,
             )
         except HttpError as error:
             detail = f"no answer from the CRM: {error}"

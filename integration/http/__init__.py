@@ -89,6 +89,7 @@ class Client:
         body: bytes | None = None,
         deadline_seconds: float,
         named: frozenset[str] | None = None,
+        send_by: float | None = None,
     ) -> Answer:
         """One exchange over a kept connection if there is one. Raises NotSent or Unclear.
 
@@ -96,9 +97,9 @@ class Client:
         leads to must be public or stand in the list itself; else it is NotSent("not_public").
 
         For requests that do no harm when sent again: a server may drop a kept connection just as it
-        is used, which comes out as Unclear.
+        is used, which comes out as Unclear. `send_by` is that of `request_once`.
         """
-        return _exchange(self._kept, method, url, headers, body, deadline_seconds, None, named)
+        return _exchange(self._kept, method, url, headers, body, deadline_seconds, send_by, named)
 
     def request_once(
         self,

@@ -155,6 +155,8 @@ def child(order: dict[str, Any]) -> None:
     try:
         if order.get("send_by_seconds") is not None:
             pipeline.SEND_BY_SECONDS = order["send_by_seconds"]
+        if order.get("leased_seconds") is not None:
+            pipeline.LEASED_SECONDS = order["leased_seconds"]
         if order.get("point") is not None:
             crash_points.arm(order["point"], stop if order.get("stops") else die)
         Child(order).live()

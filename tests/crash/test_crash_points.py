@@ -327,12 +327,45 @@ def test_a_process_that_was_suspended_before_sending_sends_nothing_when_it_wakes
     assert [attempt.state for attempt in story.attempts] == ["not_placed", "placed"]
 
 
-@pytest.mark.parametrize("point", ["claim.committed", "prepare.done"])
-def test_a_process_that_was_suspended_before_the_intent_finds_its_lead_taken(scene: Scene, point: str) -> None:
+# Outside of transactions: inside of one a process that sleeps holds the others up, and they wait.
+SLEEPY_POINTS = (
+    "intake.committed",
+    "claim.committed",
+    "prepare.done",
+    "intent.committed",
+    "call.before_send",
+    "call.answer_read",
+    "settle.committed",
+    "writeback.taken",
+    "writeback.answered",
+    "writeback.committed",
+)
+
+
+@pytest.mark.parametrize("behaviour", ["answer", "no_id", "status_429", "status_400", "status_500"])
+@pytest.mark.parametrize("point", SLEEPY_POINTS)
+def test_a_process_that_sleeps_while_another_takes_its_place_changes_nothing(
+    scene: Scene, point: str, behaviour: str
+) -> None:
+    """The other one takes it for dead. When it wakes it goes on as if nothing had been."""
+    scene.centre.behave(behaviour, times=1)
     pid = scene.begin(point=point, stops=True)
     until(lambda: is_stopped(pid))
     scene.go_on()
+    assert scene.story().lead.state.is_result
+    os.kill(pid, signal.SIGCONT)
+    assert scene.forks.end(pid) == 0
+    scene.check(BEHAVIOURS[behaviour])
+
+
+def test_a_result_that_is_told_late_never_stands_over_a_newer_one(scene: Scene) -> None:
+    scene.centre.behave("status_500", times=1)
+    pid = scene.begin(point="writeback.taken", stops=True, leased_seconds=0.2)
+    until(lambda: is_stopped(pid))
+    scene.ledger.people.was_rung(scene.story().lead.id, by="a person", call_id=None)
+    scene.go_on()
     scene.check("called")
+    time.sleep(0.25)  # beyond what the lease allows
     os.kill(pid, signal.SIGCONT)
     assert scene.forks.end(pid) == 0
     scene.check("called")

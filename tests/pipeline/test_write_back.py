@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from unittest.mock import patch
 
 import pytest
@@ -213,7 +214,8 @@ def test_a_write_back_that_was_not_begun_at_the_end_is_left_to_the_next_worker(s
 def test_a_lease_that_has_waited_too_long_is_taken_anew(stage: Stage) -> None:
     stage.pipeline = stage.built(leases_ahead=True)
     lead_id = called(stage)
-    with patch("integration.pipeline.LEASED_SECONDS", -1.0):
+    with patch("integration.pipeline.LEASED_SECONDS", 0.5):
+        time.sleep(0.6)
         assert stage.told(lead_id)["call_id"] == "call-1"
     assert row(stage, lead_id).tries == 2
 
