@@ -1,8 +1,34 @@
 """The rules of the house: whom we may call, and when. From a decision to a verdict for one moment.
 
-Pure: no clock, network, disk or environment. The caller brings the instant and the lead.
+Pure: no clock, network or environment. The caller brings the instant and the lead. The only thing read from disk is the
+data of time zones, once, out of the locked `tzdata` package, so that every machine knows the same zones.
 """
 
 from integration.house.judge import House, Stale, Terms, judge
+from integration.house.us_states import Override, StateRule, in_force
+from integration.house.weeks import BadHours, Week, Window, read_days, read_windows
+from integration.house.windows import Hours, Opening, OpeningKind, Seen, look
+from integration.house.zones import Zones, find_zones, read_zone
 
-__all__ = ["House", "Stale", "Terms", "judge"]
+__all__ = [
+    "BadHours",
+    "Hours",
+    "House",
+    "Opening",
+    "OpeningKind",
+    "Override",
+    "Seen",
+    "Stale",
+    "StateRule",
+    "Terms",
+    "Week",
+    "Window",
+    "Zones",
+    "find_zones",
+    "in_force",
+    "judge",
+    "look",
+    "read_days",
+    "read_windows",
+    "read_zone",
+]
