@@ -212,6 +212,9 @@ class Verdict:
     opens_at: datetime | None = None  # set for WAIT: when the hours begin; `until` is spread out after it
 
 
+GO = Verdict(VerdictKind.GO)  # nothing was asked, and nothing ends it
+
+
 # ---- dialling -------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Takes one lead one step further: decide, dial, record, and apart from that tell the CRM.
+"""Takes one lead one step further: decide, judge, dial, record, and apart from that tell the CRM.
 
 The order inside `_dial` is the promise: token and account id in hand, then the intent committed, then one
 request, then its outcome recorded. After an answer that leaves room for doubt nothing is sent again.
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from integration.crash_points import reach
 from integration.dialers import Dialer, DialerError, Ticket
+from integration.house import judge
 from integration.http import Answer, Client, HttpError, retry_after_seconds
 from integration.ledger import (
     ALL_DIALING,
@@ -44,6 +45,8 @@ from integration.model import (
     OutcomeKind,
     Reason,
     Tree,
+    Verdict,
+    VerdictKind,
 )
 from integration.payload import BadBody
 from integration.phone import mask
@@ -88,6 +91,10 @@ class Services:
     worker_id: str
 
 
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
 class Pipeline:
     """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead.
 
@@ -96,9 +103,15 @@ class Pipeline:
     """
 
     def __init__(
-        self, services: Services, *, chance: Callable[[], float] = random.random, leases_ahead: bool = False
+        self,
+        services: Services,
+        *,
+        chance: Callable[[], float] = random.random,
+        clock: Callable[[], datetime] = _clock,
+        leases_ahead: bool = False,
     ) -> None:
         self._s = services
+        self._clock = clock
         self._ledger = services.ledger
         self._chance = chance
         self._leases_ahead = leases_ahead
@@ -124,13 +137,21 @@ class Pipeline:
         if decision.kind is not DecisionKind.CALL:
             return self._finish(lead, _STATES[decision.kind], decision)
         assert decision.to is not None
+        verdict = self._judge(lead, decision)
+        if verdict.kind is VerdictKind.STOP:
+            assert verdict.state is not None
+            return self._finish(lead, verdict.state, replace(decision, reason=verdict.reason, detail=verdict.detail))
         if self._s.dialing.withholds(decision.to):
-            return self._finish(lead, LeadState.REHEARSED, self._withheld(decision))
+            return self._finish(lead, LeadState.REHEARSED, self._withheld(decision, verdict))
         if lead.gave_up:
             detail = f"the call could not be placed for 15 minutes: {lead.last_detail}"
             given_up = replace(decision, reason=Reason.NOT_PLACED_IN_TIME, detail=detail)
             return self._finish(lead, LeadState.FAILED, given_up)
-        return self._dial(lead, decision)
+        if verdict.account is not None:
+            decision = replace(decision, account=verdict.account)
+        if verdict.kind is VerdictKind.WAIT:
+            return self._wait(lead, decision, verdict)
+        return self._dial(lead, decision, verdict)
 
     def _decide(self, lead: LeadWork) -> Decision:
         source = self._s.rules.sources.get(lead.source)
@@ -142,12 +163,26 @@ class Pipeline:
             return Decision(DecisionKind.PARK, tree.reason, tree.detail)
         return decide(self._s.rules, lead.source, tree, lead.item)
 
-    def _withheld(self, decision: Decision) -> Decision:
+    def _judge(self, lead: LeadWork, decision: Decision) -> Verdict:
+        received_at = datetime.fromtimestamp(lead.received_at_ms / 1000, UTC)
+        return judge(self._s.rules.house, decision, lead_id=lead.id, received_at=received_at, now=self._clock())
+
+    def _withheld(self, decision: Decision, verdict: Verdict) -> Decision:
+        """A rehearsal does not wait: what it would have waited for stands in its detail."""
+        would = f"; it would wait: {verdict.detail}" if verdict.kind is VerdictKind.WAIT else ""
         if self._s.dialing.is_off:
-            detail = "RINGBACK_DIALING is off: this call was only rehearsed"
+            detail = f"RINGBACK_DIALING is off: this call was only rehearsed{would}"
             return replace(decision, reason=Reason.DIALING_OFF, detail=detail)
-        detail = "RINGBACK_DIALING does not list this number: this call was only rehearsed"
+        detail = f"RINGBACK_DIALING does not list this number: this call was only rehearsed{would}"
         return replace(decision, reason=Reason.NOT_A_REHEARSAL_NUMBER, detail=detail)
+
+    def _wait(self, lead: LeadWork, decision: Decision, verdict: Verdict) -> LeadState | None:
+        if not self._ledger.calls.wait(lead, lead.epoch, decision, verdict, self._s.rules.digest):
+            return None
+        assert verdict.until is not None
+        until = verdict.until.isoformat(timespec="seconds")
+        get_log().info("lead.waiting", lead=lead.id, reason=str(verdict.reason), until=until, detail=verdict.detail)
+        return LeadState.WAITING
 
     def _finish(self, lead: LeadWork, state: LeadState, decision: Decision) -> LeadState | None:
         if not self._ledger.calls.finish(lead, lead.epoch, state, decision, self._s.rules.digest):
@@ -166,7 +201,7 @@ class Pipeline:
 
     # ---- the call ---------------------------------------------------------------------------
 
-    def _dial(self, lead: LeadWork, decision: Decision) -> LeadState | None:
+    def _dial(self, lead: LeadWork, decision: Decision, verdict: Verdict) -> LeadState | None:
         assert decision.account is not None
         claimed = Claimed(lead.epoch)
         ticket = self._s.dialer.ticket(decision.account)
@@ -181,7 +216,7 @@ class Pipeline:
                 return self._not_prepared(lead, claimed, decision, error.outcome)
             reach("prepare.done")
         # Taken before the commit: a process that is suspended right after it must find this instant past.
-        send_by = time.monotonic() + SEND_BY_SECONDS
+        send_by = time.monotonic() + self._may_be_sent_for(verdict)
         begun = self._ledger.calls.begin(
             lead,
             claimed.epoch,
@@ -191,10 +226,17 @@ class Pipeline:
             worker_id=self._s.worker_id,
             cooldown_seconds=self._s.cooldown_seconds,
             passes=claimed.passes,
+            verdict=verdict,
         )
         if isinstance(begun, Begun):
             return self._place(lead, decision, ticket, begun, send_by)
         return _log_held(lead, begun)
+
+    def _may_be_sent_for(self, verdict: Verdict) -> float:
+        """How many seconds a request may take to leave: not beyond the end of the calling hours."""
+        if verdict.until is None:
+            return SEND_BY_SECONDS
+        return min(SEND_BY_SECONDS, (verdict.until - self._clock()).total_seconds())
 
     def _place(
         self, lead: LeadWork, decision: Decision, ticket: Ticket, begun: Begun, send_by: float

@@ -1,8 +1,8 @@
 """One lead's way to one call. Here the database keeps the promise that nobody is rung twice.
 
-`take` looks at a lead that may be moved; `claim`, `begin` and `finish` succeed only for who saw its latest
-epoch. `begin` is one transaction: epoch, pauses, phone guard, attempt. The request may be sent only after it
-returned `Begun`, once. What came of it is recorded by `settle`, in a room of its own.
+`take` looks at a lead that may be moved; `claim`, `wait`, `begin` and `finish` succeed only for who saw its latest
+epoch. `begin` is one transaction: epoch, the verdict's instant, pauses, phone guard, attempt. The request may be
+sent only after it returned `Begun`, once. What came of it is recorded by `settle`, in a room of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from integration.ledger.steps import (
 )
 from integration.ledger.writebacks import enqueue_writeback
 from integration.model import (
+    GO,
     MOVING_STATES,
     AttemptId,
     Decision,
@@ -38,12 +39,15 @@ from integration.model import (
     LeadState,
     Outcome,
     Reason,
+    Verdict,
 )
 
 CLAIM_LEASE_SECONDS = 30.0  # a claimed lead whose worker says nothing for so long is free again: nothing was sent
 DIALING_LEASE_SECONDS = 120.0  # 6 times send_by and deadline together: no request is under way any more
 NO_PASSES: Mapping[str, int] = MappingProxyType({})
 BUSY_WAIT_SECONDS = 10.0  # how long a lead waits while its number is being dialled for another
+SHORTEST_WAIT_SECONDS = 1.0  # where our clock is behind the database's, a verdict may name an instant that has passed
+FOR_EVER_MS = 2**62
 
 _TAKE = """
     SELECT lead.id, lead.epoch, lead.source, lead.item, lead.received_at, lead.attempts, lead.reason, lead.detail,
@@ -69,12 +73,21 @@ _DIAL = f"""
     UPDATE lead SET state = 'dialing', epoch = epoch + 1, worker_id = :worker_id, attempts = attempts + 1,
            updated_at = {{now}}, lease_until = {{now}} + :lease, due_at = NULL, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
+      AND {{now}} <= :valid_until
     RETURNING attempts, epoch, {COUNT.format(account=":account")} AS pauses
 """
 
 _MOVE = f"""
     UPDATE lead SET state = :state, epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {{now}},
            worker_id = NULL, lease_until = NULL, due_at = NULL, {_DECIDED}
+    WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
+"""
+
+# The time in which it may not be called is none in which it could not be placed: the give-up clock starts anew.
+_WAIT = f"""
+    UPDATE lead SET state = 'waiting', epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {{now}},
+           worker_id = NULL, lease_until = NULL, give_up_at = NULL,
+           due_at = CASE WHEN :due_at > {{now}} + :shortest THEN :due_at ELSE {{now}} + :shortest END, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
 """
 
@@ -166,6 +179,18 @@ class Calls:
         reach("finish.committed")
         return True
 
+    def wait(self, lead: LeadWork, epoch: int, decision: Decision, verdict: Verdict, rules_digest: str) -> bool:
+        """Put a lead off until the verdict's instant. False when another worker was first."""
+        assert verdict.until is not None
+        assert verdict.reason is not None
+        due = {"due_at": milliseconds(verdict.until.timestamp()), "shortest": milliseconds(SHORTEST_WAIT_SECONDS)}
+        told = {"reason": verdict.reason, "detail": verdict.detail}
+        with self._database.write() as tx:
+            if tx.run(_WAIT, {"id": lead.id, "epoch": epoch, **due, **told, **_decided(decision, rules_digest)}) != 1:
+                return False
+            write_history(tx, lead.id, LeadState.WAITING, _because(verdict.reason, verdict.detail, decision))
+        return True
+
     def set_back(self, lead: LeadWork, epoch: int, after: SetBack, message: str, account: str) -> bool:
         """Put a lead off whose call could not even be prepared. False when another worker was first."""
         with self._database.write() as tx:
@@ -190,13 +215,17 @@ class Calls:
         worker_id: str,
         cooldown_seconds: float,
         passes: Mapping[str, int] = NO_PASSES,
+        verdict: Verdict = GO,
     ) -> Begun | Held | None:
-        """Commit the intent to send one request. None when another worker moved the lead first.
+        """Commit the intent to send one request. None when another worker moved the lead first, or when the
+        verdict holds no longer by the database's clock: the lead is to be judged again.
 
         `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none.
         """
         turn = Claimed(epoch, passes)
-        values = {"account_id": account_id, "worker_id": worker_id, **_decided(decision, rules_digest)}
+        until = FOR_EVER_MS if verdict.until is None else milliseconds(verdict.until.timestamp())
+        stated = {"account_id": account_id, "worker_id": worker_id, "valid_until": until}
+        values = {**stated, **_decided(decision, rules_digest)}
         try:
             with self._database.write() as tx:
                 begun = _begin(tx, lead, turn, decision, values, cooldown_seconds=cooldown_seconds)

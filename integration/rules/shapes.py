@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from integration.house import House
 from integration.model import Account, Decision, DecisionKind, LeadState, Reason, Tree
 from integration.payload import Form, ItemsPath, Path
 from integration.phone import PhonePolicy
@@ -164,6 +165,7 @@ class Rules:
     sources: Mapping[str, Source]
     tests: tuple[RulesTest, ...] = ()
     warnings: tuple[Mistake, ...] = ()
+    house: House = field(default_factory=House)
 
 
 @dataclass(frozen=True, slots=True)
