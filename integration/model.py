@@ -94,6 +94,7 @@ class Reason(StrEnum):
     POISON = "poison"
     ZONE_UNKNOWN = "zone_unknown"
     STALE_LEAD = "stale_lead"  # also skipped, where the rules say so
+    OUTSIDE_HOURS = "outside_hours"  # parked where they never open; else waiting, or skipped where the rules say so
     # skipped
     RULE_SKIPS = "rule_skips"
     # blocked: this number is not dialled
@@ -110,7 +111,6 @@ class Reason(StrEnum):
     NUMBER_REFUSED = "number_refused"  # the dialer answered 400 or 422
     NO_CONSENT = "no_consent"
     # waiting
-    OUTSIDE_HOURS = "outside_hours"  # also skipped, where the rules say so
     NUMBER_BUSY = "number_busy"  # another lead with this number is being dialled at this moment
     RATE_LIMITED = "rate_limited"
     NOT_SENT = "not_sent"
@@ -188,12 +188,15 @@ class VerdictKind(StrEnum):
     STOP = "stop"
 
 
+CheckVerdict = Literal["ok", "refused", "wait", "held", "not asked"]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One question that was asked before a call, and what was seen: evidence. Numbers masked, no names."""
 
     name: str  # "hours", "freshness", "consent", "do_not_call", "limits", "cooldown"
-    verdict: Literal["ok", "refused", "wait", "held", "not asked"]
+    verdict: CheckVerdict
     saw: Mapping[str, Tree] = field(default_factory=dict)
 
 
@@ -202,7 +205,7 @@ class Verdict:
     """Whether a decided call may be made at one moment. `integration.house.judge` makes it."""
 
     kind: VerdictKind
-    # GO: the last instant at which it holds; None: nothing ends it. WAIT: when to look again.
+    # GO: the first instant at which it holds no longer; None: nothing ends it. WAIT: when to look again.
     until: datetime | None = None
     state: LeadState | None = None  # of the lead; set for WAIT and STOP
     reason: Reason | None = None  # set for WAIT and STOP

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from integration.crash_points import reach
 from integration.dialers import Dialer, DialerError, Ticket
-from integration.house import judge
+from integration.house import as_judged, judge
 from integration.http import Answer, Client, HttpError, retry_after_seconds
 from integration.ledger import (
     ALL_DIALING,
@@ -136,19 +136,17 @@ class Pipeline:
         decision = self._decide(lead)
         if decision.kind is not DecisionKind.CALL:
             return self._finish(lead, _STATES[decision.kind], decision)
-        assert decision.to is not None
         verdict = self._judge(lead, decision)
-        if verdict.kind is VerdictKind.STOP:
-            assert verdict.state is not None
-            return self._finish(lead, verdict.state, replace(decision, reason=verdict.reason, detail=verdict.detail))
+        decision = as_judged(decision, verdict)
+        if decision.kind is not DecisionKind.CALL:
+            return self._finish(lead, _STATES[decision.kind], decision)
+        assert decision.to is not None
         if self._s.dialing.withholds(decision.to):
             return self._finish(lead, LeadState.REHEARSED, self._withheld(decision, verdict))
         if lead.gave_up:
             detail = f"the call could not be placed for 15 minutes: {lead.last_detail}"
             given_up = replace(decision, reason=Reason.NOT_PLACED_IN_TIME, detail=detail)
             return self._finish(lead, LeadState.FAILED, given_up)
-        if verdict.account is not None:
-            decision = replace(decision, account=verdict.account)
         if verdict.kind is VerdictKind.WAIT:
             return self._wait(lead, decision, verdict)
         return self._dial(lead, decision, verdict)

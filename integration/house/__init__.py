@@ -4,18 +4,20 @@ Pure: no clock, network or environment. The caller brings the instant and the le
 data of time zones, once, out of the locked `tzdata` package, so that every machine knows the same zones.
 """
 
-from integration.house.judge import House, Stale, Terms, judge
+from integration.house.judge import GRANTED, House, Outside, Stale, Terms, as_judged, judge
 from integration.house.us_states import Override, StateRule, in_force
 from integration.house.weeks import BadHours, Week, Window, read_days, read_windows
 from integration.house.windows import Hours, Opening, OpeningKind, Seen, look
 from integration.house.zones import Zones, find_zones, read_zone
 
 __all__ = [
+    "GRANTED",
     "BadHours",
     "Hours",
     "House",
     "Opening",
     "OpeningKind",
+    "Outside",
     "Override",
     "Seen",
     "Stale",
@@ -24,6 +26,7 @@ __all__ = [
     "Week",
     "Window",
     "Zones",
+    "as_judged",
     "find_zones",
     "in_force",
     "judge",

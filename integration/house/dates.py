@@ -57,7 +57,7 @@ def _counted(count: Decimal) -> datetime:
 
 def _dated(text: str) -> Written:
     if _ISO.match(text):
-        read = datetime.fromisoformat(_TAIL.sub(lambda tail: _offset(tail.group(1)), text))
+        read = datetime.fromisoformat(_TAIL.sub(lambda tail: _offset(tail.group(1)), text.upper()))
     else:
         read = parsedate_to_datetime(text)
     if read.tzinfo is None:

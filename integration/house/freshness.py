@@ -44,7 +44,7 @@ def check_freshness(age: Age, fresh_for: timedelta, now: datetime) -> Check:
     }
     if age.note:
         saw["note"] = age.note
-    return Check("freshness", "ok" if now <= age.counts_from + fresh_for else "held", saw)
+    return Check("freshness", "ok" if now < age.counts_from + fresh_for else "held", saw)
 
 
 def stamp(at: datetime) -> str:

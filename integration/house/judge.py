@@ -7,15 +7,36 @@ a lead, so that a backlog is judged by the moment at which it moves, and not by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from integration.house.freshness import Age, age_of, check_freshness, in_words, stamp
-from integration.model import GO, Account, Check, Decision, LeadState, Reason, Tree, Verdict, VerdictKind
+from integration.house.freshness import Age, age_of, check_freshness, in_words
+from integration.house.windows import Hours, Opening, OpeningKind, look
+from integration.house.zones import Zones, find_zones
+from integration.model import (
+    GO,
+    Account,
+    Check,
+    CheckVerdict,
+    Decision,
+    DecisionKind,
+    LeadState,
+    Reason,
+    Tree,
+    Verdict,
+    VerdictKind,
+)
 from integration.payload import folded_texts
 
 GRANTED = frozenset({"true", "yes", "y", "1", "on", "granted", "given", "opt-in", "opted in", "opted-in", "opted_in"})
+
+
+class Outside(StrEnum):
+    """What becomes of a lead outside the calling hours."""
+
+    WAIT = "wait"
+    SKIP = "skip"
 
 
 class Stale(StrEnum):
@@ -28,12 +49,13 @@ class Stale(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked of a lead before it is called, apart from the hours."""
+    """What is asked of a lead before it is called, and what becomes of one that does not meet it."""
 
     fresh_for: timedelta | None = None
     stale: Stale = Stale.HOLD
     stale_account: Account | None = None  # set for CALL
     consent: frozenset[str] | None = None  # the values that count, folded; None: consent is not asked for
+    outside: Outside = Outside.WAIT
 
     @property
     def ask_nothing(self) -> bool:
@@ -46,58 +68,77 @@ class House:
 
     terms: Terms = Terms()
     by_rule: Mapping[str, Terms] = field(default_factory=dict)  # by the name of a rule that has terms of its own
+    hours: Hours | None = None  # None: at any hour
+    spread: timedelta = timedelta()  # over which the leads that waited for an opening are dialled, the freshest first
+
+    def at_any_moment(self) -> House:
+        """The same without what the clock decides."""
+        by_rule = {name: replace(terms, fresh_for=None) for name, terms in self.by_rule.items()}
+        return House(replace(self.terms, fresh_for=None), by_rule)
 
     def terms_of(self, rule_name: str | None) -> Terms:
         return self.terms if rule_name is None else self.by_rule.get(rule_name, self.terms)
 
 
-def judge(
-    house: House,
-    decision: Decision,
-    *,
-    lead_id: int,  # noqa: ARG001 - for the hours, which come next
-    received_at: datetime,
-    now: datetime,
-) -> Verdict:
+def judge(house: House, decision: Decision, *, lead_id: int, received_at: datetime, now: datetime) -> Verdict:
     """Whether the call of this decision may be made at `now`, until when, or when to look again. Never raises.
 
     What the CRM says of the person (`created_at`, `consent`, `time_zone`, `state`, `postal_code`, `country`) is
     read from the decision's fields. `lead_id` spreads leads out that wait for the same opening.
     """
     terms = house.terms_of(decision.rule_name)
-    if terms.ask_nothing:
+    if house.hours is None and terms.ask_nothing:
         return GO
-    judging = _Judging(terms, decision, age_of(decision.fields.get("created_at"), received_at), now)
-    return judging.verdict()
+    age = age_of(decision.fields.get("created_at"), received_at)
+    return _Judging(house, terms, decision, age, now, lead_id).verdict()
+
+
+def as_judged(decision: Decision, verdict: Verdict) -> Decision:
+    """The decision as the verdict leaves it: another account, or no call."""
+    if verdict.kind is not VerdictKind.STOP:
+        return decision if verdict.account is None else replace(decision, account=verdict.account)
+    assert verdict.state is not None
+    return replace(decision, kind=_KINDS[verdict.state], reason=verdict.reason, detail=verdict.detail)
+
+
+_KINDS = {
+    LeadState.SKIPPED: DecisionKind.SKIP,
+    LeadState.BLOCKED: DecisionKind.BLOCK,
+    LeadState.PARKED: DecisionKind.PARK,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Judging:
     """One lead at one moment. Every question is asked, whatever the others answer: the evidence has them all."""
 
+    house: House
     terms: Terms
     decision: Decision
     age: Age
     now: datetime
+    lead_id: int
 
     def verdict(self) -> Verdict:
         consent, fresh = self._consent(), self._freshness()
-        checks = (consent, fresh)
+        hours, opening = self._hours()
+        checks = (consent, fresh, hours)
         if consent.verdict == "refused":
             return self._no_consent(checks)
         if fresh.verdict == "held" and self.terms.stale is not Stale.CALL:
             return self._stale(checks)
-        return self._go(fresh, checks)
+        if opening is not None and opening.kind is not OpeningKind.OPEN:
+            return self._outside(opening, fresh, checks)
+        return self._go(opening, fresh, checks)
 
     # ---- consent ------------------------------------------------------------------------------
 
     def _consent(self) -> Check:
         if self.terms.consent is None:
             return Check("consent", "not asked")
-        given = self.decision.fields.get("consent")
-        texts = folded_texts(given)
+        texts = folded_texts(self.decision.fields.get("consent"))
         granted = any(text in self.terms.consent for text in texts)
-        saw: list[Tree] = [text[:MAX_SHOWN] for text in texts[:MAX_SHOWN_VALUES]]
+        saw: list[Tree] = [text[:MAX_SHOWN_CHARS] for text in texts[:MAX_SHOWN_VALUES]]
         counts: list[Tree] = [*sorted(self.terms.consent)]
         return Check("consent", "ok" if granted else "refused", {"field": saw, "counts": counts})
 
@@ -114,20 +155,93 @@ class _Judging:
         return check_freshness(self.age, self.terms.fresh_for, self.now)
 
     def _stale(self, checks: tuple[Check, ...]) -> Verdict:
-        assert self.terms.fresh_for is not None
         state = LeadState.SKIPPED if self.terms.stale is Stale.SKIP else LeadState.PARKED
+        return Verdict(VerdictKind.STOP, None, state, Reason.STALE_LEAD, self._how_old(), checks=checks)
+
+    def _how_old(self) -> str:
+        assert self.terms.fresh_for is not None
         since = "created" if self.age.source == "created_at" else "received"
-        detail = f"older than {in_words(self.terms.fresh_for)}: {since} {stamp(self.age.counts_from)}"
-        return Verdict(VerdictKind.STOP, None, state, Reason.STALE_LEAD, detail, checks=checks)
+        return f"older than {in_words(self.terms.fresh_for)}: {since} {_shown(self.age.counts_from)}"
+
+    # ---- the calling hours --------------------------------------------------------------------
+
+    def _hours(self) -> tuple[Check, Opening | None]:
+        if self.house.hours is None:
+            return Check("hours", "not asked"), None
+        zones = self._zones()
+        opening = look(self.house.hours, zones, self.now)
+        match opening.kind:
+            case OpeningKind.OPEN:
+                verdict: CheckVerdict = "ok"
+            case OpeningKind.CLOSED:
+                verdict = "refused" if self.terms.outside is Outside.SKIP else "wait"
+            case OpeningKind.NEVER | OpeningKind.NO_ZONE:
+                verdict = "held"
+        return Check("hours", verdict, {**zones.saw(), **opening.saw()}), opening
+
+    def _zones(self) -> Zones:
+        fields, country = self.decision.fields, self.decision.fields.get("country")
+        return find_zones(
+            self.decision.to or "",
+            time_zone=fields.get("time_zone"),
+            country=country if isinstance(country, str) else None,
+            state=fields.get("state"),
+            postal_code=fields.get("postal_code"),
+        )
+
+    def _outside(self, opening: Opening, fresh: Check, checks: tuple[Check, ...]) -> Verdict:
+        if opening.kind is OpeningKind.NO_ZONE:
+            return Verdict(VerdictKind.STOP, None, LeadState.PARKED, Reason.ZONE_UNKNOWN, opening.detail, checks=checks)
+        if opening.opens_at is None or self.terms.outside is Outside.SKIP:
+            state = LeadState.PARKED if opening.opens_at is None else LeadState.SKIPPED
+            return Verdict(VerdictKind.STOP, None, state, Reason.OUTSIDE_HOURS, opening.detail, checks=checks)
+        return Verdict(
+            VerdictKind.WAIT,
+            self._due(opening.opens_at),
+            LeadState.WAITING,
+            Reason.OUTSIDE_HOURS,
+            opening.detail,
+            account=self._account(fresh),
+            checks=checks,
+            opens_at=opening.opens_at,
+        )
+
+    def _due(self, opens_at: datetime) -> datetime:
+        """When to look again: the freshest first, and well before the hours or the lead's freshness end."""
+        assert self.house.hours is not None
+        ends = [look(self.house.hours, self._zones(), opens_at).until]
+        if self.terms.fresh_for is not None and self.terms.stale is not Stale.CALL:
+            ends.append(self.age.counts_from + self.terms.fresh_for)
+        rooms = [(end - opens_at) / 2 for end in ends if end is not None and end > opens_at]
+        spread = min([self.house.spread, *rooms])
+        older = min(1.0, max(0.0, (opens_at - self.age.counts_from) / timedelta(days=1)))
+        return opens_at + spread * (older + JITTER * _chance_of(self.lead_id)) / (1 + JITTER)
 
     # ---- it may be called ---------------------------------------------------------------------
 
-    def _go(self, fresh: Check, checks: tuple[Check, ...]) -> Verdict:
+    def _account(self, fresh: Check) -> Account | None:
+        return self.terms.stale_account if fresh.verdict == "held" else None
+
+    def _go(self, opening: Opening | None, fresh: Check, checks: tuple[Check, ...]) -> Verdict:
+        ends = [] if opening is None or opening.until is None else [opening.until]
+        detail = ""
         if fresh.verdict == "held":
-            return Verdict(VerdictKind.GO, account=self.terms.stale_account, checks=checks)
-        until = None if self.terms.fresh_for is None else self.age.counts_from + self.terms.fresh_for
-        return Verdict(VerdictKind.GO, until, checks=checks)
+            detail = self._how_old()
+        elif self.terms.fresh_for is not None:
+            ends.append(self.age.counts_from + self.terms.fresh_for)
+        until = min(ends, default=None)
+        return Verdict(VerdictKind.GO, until, detail=detail, account=self._account(fresh), checks=checks)
 
 
-MAX_SHOWN = 40  # characters of a value in the evidence
+MAX_SHOWN_CHARS = 40  # of a value in the evidence
 MAX_SHOWN_VALUES = 5
+JITTER = 0.05  # of the spread: so that leads of one age are not dialled in one moment
+
+
+def _chance_of(lead_id: int) -> float:
+    """A number from 0 to 1 that looks random and is always the same for one lead."""
+    return (lead_id * 2654435761 % 2**32) / 2**32
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -73,7 +73,7 @@ _DIAL = f"""
     UPDATE lead SET state = 'dialing', epoch = epoch + 1, worker_id = :worker_id, attempts = attempts + 1,
            updated_at = {{now}}, lease_until = {{now}} + :lease, due_at = NULL, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
-      AND {{now}} <= :valid_until
+      AND {{now}} < :valid_until
     RETURNING attempts, epoch, {COUNT.format(account=":account")} AS pauses
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from integration.model import DecisionKind, Reason
 from integration.payload import paths_in
@@ -22,6 +23,7 @@ PARK_REASONS = (
     Reason.NO_RULE,
     Reason.ZONE_UNKNOWN,
     Reason.STALE_LEAD,
+    Reason.OUTSIDE_HOURS,
 )
 # What stops a lead before there is a record, or after its source was taken away: no test can come to it.
 PARKED_BEFORE_RECORD = (
@@ -65,7 +67,7 @@ def read_tests(
 
 
 def _test(reader: Reader, node: Node, accounts: Sequence[str], sources: Sequence[str]) -> RulesTest | None:
-    found = reader.keys(node, "a test", ("name", "source", "record", "expect"))
+    found = reader.keys(node, "a test", ("name", "source", "record", "at", "expect"))
     if found is None:
         return None
     for key, example in (("name", "a sentence"), ("record", "{...}"), ("expect", "{call: ...}")):
@@ -74,10 +76,35 @@ def _test(reader: Reader, node: Node, accounts: Sequence[str], sources: Sequence
     name = reader.text(found.get("name"), "`name:` of a test")
     source = _source(reader, node, found.get("source"), sources)
     record = reader.block(found.get("record"), "`record:`")
-    expect = _expectation(reader, found["expect"], accounts) if "expect" in found else None
+    at = read_moment(reader, found["at"], "`at:`") if "at" in found else None
+    expect = _expectation(reader, found["expect"], accounts, has_moment="at" in found) if "expect" in found else None
     if name is None or source is None or record is None or expect is None:
         return None
-    return RulesTest(name.strip(), node.line, source, reader.data(record), expect)
+    return RulesTest(name.strip(), node.line, source, reader.data(record), expect, at)
+
+
+def read_moment(reader: Reader, node: Node, what: str) -> datetime | None:
+    """An instant with its time zone."""
+    text = reader.text(node, what)
+    if text is None:
+        return None
+    try:
+        return moment_of(text)
+    except ValueError as error:
+        reader.wrong(node, f"{what} {error}")
+        return None
+
+
+def moment_of(text: str) -> datetime:
+    """The instant that a person wrote. Raises ValueError with what is wrong, as the end of a sentence."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+        at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"wants a moment like 2026-12-24T18:30+01:00, not `{shorten(text, 30)}`") from None
+    if at.tzinfo is None:
+        raise ValueError(f"needs a time zone; write {shorten(text.strip(), 30)}+01:00, or Z for UTC")
+    return at
 
 
 def _source(reader: Reader, test: Node, node: Node | None, sources: Sequence[str]) -> str | None:
@@ -92,11 +119,13 @@ def _source(reader: Reader, test: Node, node: Node | None, sources: Sequence[str
     return None if text is None else text.strip()
 
 
-def _expectation(reader: Reader, node: Node, accounts: Sequence[str]) -> Expectation | None:
-    found = reader.keys(node, "`expect:`", (*_KINDS, "to"))
+def _expectation(reader: Reader, node: Node, accounts: Sequence[str], *, has_moment: bool) -> Expectation | None:
+    found = reader.keys(node, "`expect:`", (*_KINDS, "to", "wait_until"))
     if found is None:
         return None
     given = [kind for kind in _KINDS if kind in found]
+    if "wait_until" in found:
+        return _waiting(reader, found, given, accounts, has_moment=has_moment)
     if len(given) != 1:
         reader.wrong(node, "`expect:` wants exactly one of `call:`, `skip:`, `block:` and `park:`")
         return None
@@ -119,6 +148,23 @@ def _expectation(reader: Reader, node: Node, accounts: Sequence[str]) -> Expecta
         case DecisionKind.BLOCK:
             reason = _one_of(reader, found["block"], word, BLOCK_REASONS, "reason to block")
     return None if reason is None else Expectation(kind, reason=Reason(reason))
+
+
+def _waiting(
+    reader: Reader, found: Mapping[str, Node], given: Sequence[str], accounts: Sequence[str], *, has_moment: bool
+) -> Expectation | None:
+    """A call that is made later; which account makes it need not be said."""
+    node = found["wait_until"]
+    if not has_moment:
+        reader.wrong(node, "`wait_until:` needs a moment to wait from; add `at:` to the test")
+    if [kind for kind in given if kind != DecisionKind.CALL]:
+        reader.wrong(node, "`wait_until:` stands alone or beside `call:`; nothing else waits")
+        return None
+    until = read_moment(reader, node, "`wait_until:`")
+    word = reader.text(found.get("call"), "`call:`")
+    account = None if word is None else _one_of(reader, found["call"], word.strip(), accounts, "account")
+    to = _number(reader, found.get("to"), DecisionKind.CALL)
+    return None if until is None else Expectation(DecisionKind.CALL, account=account, to=to, wait_until=until)
 
 
 def _number(reader: Reader, node: Node | None, kind: DecisionKind) -> str | None:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
+from integration.house import House, Terms
 from integration.model import Account
 from integration.phone import PhonePolicy
 from integration.rules.doubts import Doubt, Kind, doubts_of, known_of, worth_telling
 from integration.rules.load_conditions import Names, contradiction, country_word, covers, read_when
+from integration.rules.load_house import RULE_TERMS, TERMS, HoursRead, read_account, read_hours, read_terms
 from integration.rules.load_sources import read_fields, read_source
 from integration.rules.load_tests import read_tests, unseen_paths
-from integration.rules.reader import Reader, nearest
+from integration.rules.reader import Reader
 from integration.rules.shapes import FieldPaths, Mistake, Rule, Rules, RulesError, RulesTest, Source
 from integration.rules.yaml_tree import Block, Node, Scalar, read_yaml, shorten
 
-TOP = ("accounts", "phones", "fields", "rules", "tests", "sources")
+TOP = ("accounts", "phones", *TERMS, "fields", "rules", "tests", "sources")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Each rule is compared with those before it, which takes long where somebody has generated thousands.
@@ -73,16 +76,22 @@ class _Loading:
         self._uses_shared = False
         self._conditions: list[Node] = []  # the `when:` of each rule that could be read
         self._doubts: list[Doubt] = []
+        self._terms = Terms()
+        self._by_rule: dict[str, Terms] = {}  # of the rules that have their own
 
     def load(self, name: str, digest: str) -> Rules:
         accounts = self._accounts()
         phones = self._phones(accounts)
+        hours = self._house(accounts, phones)
         shared = read_fields(self._reader, self._parts.get("fields"), "`fields:`")
         sources = self._sources(shared)
         self._uses_shared = any(source.fields is shared for source in sources.values())
         field_names = tuple(dict.fromkeys([*(shared or {}), *(field for s in sources.values() for field in s.fields)]))
         source_names = self._keys("sources")  # also those with mistakes, which are told already
         rules = self._rules(accounts, Names(field_names, source_names))
+        house = House(self._terms, MappingProxyType(self._by_rule))
+        if hours is not None:
+            house = replace(house, hours=hours.hours, spread=hours.spread)
         tests = read_tests(self._reader, self._parts.get("tests"), tuple(accounts), source_names)
         self._warn(rules, sources, tests)
         known = known_of(sources, tests, self._conditions)
@@ -98,6 +107,7 @@ class _Loading:
             MappingProxyType(sources),
             tests,
             tuple(sorted(set(self._reader.warnings))),
+            house,
         )
 
     def _keys(self, part: str) -> tuple[str, ...]:
@@ -170,6 +180,16 @@ class _Loading:
             frozenset(own),
         )
 
+    # ---- the rules of the house -----------------------------------------------------------
+
+    def _house(self, accounts: Mapping[str, Account], phones: PhonePolicy) -> HoursRead | None:
+        hours = read_hours(self._reader, self._parts.get("hours"), phones.may_call)
+        parts = {name: self._parts[name] for name in TERMS if name in self._parts}
+        self._terms = read_terms(self._reader, parts, Terms(), accounts)
+        if hours is not None:
+            self._terms = replace(self._terms, outside=hours.outside)
+        return hours
+
     # ---- sources --------------------------------------------------------------------------
 
     def _sources(self, shared: Mapping[str, FieldPaths] | None) -> dict[str, Source]:
@@ -212,7 +232,7 @@ class _Loading:
 
     def _rule(self, node: Node, accounts: Mapping[str, Account], names: Names) -> Rule | None:
         reader, before = self._reader, len(self._reader.mistakes)
-        found = reader.keys(node, "a rule", ("name", "when", "call", "skip"))
+        found = reader.keys(node, "a rule", ("name", "when", "call", "skip", *RULE_TERMS))
         if found is None:
             return None
         name = reader.text(found.get("name"), "`name:` of a rule")
@@ -220,7 +240,12 @@ class _Loading:
             reader.wrong(node, "this rule has no name; add `name:`, it is shown wherever the rule decides")
         when = read_when(reader, found["when"], names) if "when" in found else None
         skip = reader.text(found.get("skip"), "`skip:`")
-        account = self._called(found.get("call"), accounts)
+        account = read_account(reader, found.get("call"), accounts)
+        own = {key: found[key] for key in RULE_TERMS if key in found}
+        terms = read_terms(reader, own, self._terms, accounts)
+        if own and "skip" in found:
+            key = next(iter(own))
+            reader.wrong(own[key], f"`{key}:` belongs to a rule that calls; take it out here")
         if ("call" in found) == ("skip" in found):
             what = "has both `call:` and `skip:`; keep one" if "call" in found else "says neither `call:` nor `skip:`"
             reader.wrong(node, f"this rule {what}" + ("" if "call" in found else "; add one of them"))
@@ -229,15 +254,9 @@ class _Loading:
         if "when" in found:
             self._conditions.append(found["when"])
             self._doubts += [one for one in doubts_of(found["when"]) if one.kind is not Kind.COUNTRY or account]
+        if own:
+            self._by_rule[name.strip()] = terms
         return Rule(name.strip(), node.line, when, account, None if skip is None else skip.strip())
-
-    def _called(self, node: Node | None, accounts: Mapping[str, Account]) -> Account | None:
-        key = self._reader.text(node, "`call:`")
-        if node is None or key is None:
-            return None
-        if accounts and key.strip() not in accounts:  # without any, that is the mistake
-            self._reader.wrong(node, f"no account is called `{shorten(key)}`; {nearest(key, accounts)}")
-        return accounts.get(key.strip())
 
     def _check_reach(self, rule: Rule, node: Node, earlier: list[Rule]) -> None:
         conflict = contradiction(rule.when)
@@ -258,7 +277,9 @@ class _Loading:
     # ---- warnings -------------------------------------------------------------------------
 
     def _warn(self, rules: tuple[Rule, ...], sources: Mapping[str, Source], tests: tuple[RulesTest, ...]) -> None:
-        used = {rule.account.key for rule in rules if rule.account is not None}
+        called = [rule.account for rule in rules]
+        called += [terms.stale_account for terms in (self._terms, *self._by_rule.values())]
+        used = {account.key for account in called if account is not None}
         block = self._parts.get("accounts")
         for key, _ in block.entries if isinstance(block, Block) else ():
             if key.text not in used:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
@@ -133,13 +134,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a test of the rules file wants. `text` is the skip text; `to` is E.164."""
+    """What a test of the rules file wants. `text` is the skip text; `to` is E.164.
+
+    A CALL with `wait_until` is one that is made at that opening, by any account if none is named.
+    """
 
     kind: DecisionKind
     account: str | None = None
     to: str | None = None
     text: str | None = None
     reason: Reason | None = None
+    wait_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,7 @@ class RulesTest:
     source: str
     record: Tree
     expect: Expectation
+    at: datetime | None = None  # None: what is asked at any moment alone
 
 
 @dataclass(frozen=True, slots=True)

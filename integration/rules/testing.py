@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from integration.model import Decision, DecisionKind, Tree
+from datetime import UTC, datetime
+
+from integration.house import as_judged, judge
+from integration.model import GO, Decision, DecisionKind, Reason, Tree, Verdict
 from integration.payload import fold, paths_in
 from integration.rules.decide import decide_record
 from integration.rules.shapes import Expectation, Rules, RulesTest, Source, TestResult
+
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing is asked that depends on it
 
 
 def run_tests(rules: Rules) -> tuple[TestResult, ...]:
@@ -14,14 +19,25 @@ def run_tests(rules: Rules) -> tuple[TestResult, ...]:
 
 
 def _run(rules: Rules, test: RulesTest) -> TestResult:
-    decision = decide_record(rules, rules.sources[test.source], test.record)
-    passed = _meets(decision, test.expect)
+    decided = decide_record(rules, rules.sources[test.source], test.record)
+    verdict = _judged(rules, decided, test.at)
+    decision = as_judged(decided, verdict)
+    passed = _meets(decision, verdict, test.expect)
     message = ""
     if not passed:
-        message = f"expected {_wanted(test.expect)}; got {_got(decision)}, {_decided_by(decision)}"
+        message = f"expected {_wanted(test.expect)}; got {_got(decision, verdict)}, {_decided_by(decision)}"
         if not _is_known(rules.sources[test.source], test.record):
             message += "; nothing that `fields:` names is in this record: write it as your CRM sends it now"
     return TestResult(test.name, test.line, passed, message, decision)
+
+
+def _judged(rules: Rules, decision: Decision, at: datetime | None) -> Verdict:
+    """The verdict for a lead that comes in at this moment; without one, on what does not depend on it."""
+    if decision.kind is not DecisionKind.CALL:
+        return GO
+    moment = _ANY_MOMENT if at is None else at.astimezone(UTC)
+    house = rules.house.at_any_moment() if at is None else rules.house
+    return judge(house, decision, lead_id=0, received_at=moment, now=moment)
 
 
 def _is_known(source: Source, record: Tree) -> bool:
@@ -31,30 +47,35 @@ def _is_known(source: Source, record: Tree) -> bool:
     return any(path.text in there or path.find(record) is not None for path in paths)
 
 
-def _meets(decision: Decision, expect: Expectation) -> bool:
+def _meets(decision: Decision, verdict: Verdict, expect: Expectation) -> bool:
     if decision.kind is not expect.kind:
         return False
     match expect.kind:
         case DecisionKind.CALL:
             key = None if decision.account is None else decision.account.key
-            return key == expect.account and expect.to in (None, decision.to)
+            named = expect.account or (None if expect.wait_until is None else key)
+            return key == named and expect.to in (None, decision.to) and verdict.opens_at == expect.wait_until
         case DecisionKind.SKIP:
-            return fold(decision.detail) == fold(expect.text or "")
+            said = decision.detail if decision.reason is Reason.RULE_SKIPS else str(decision.reason)
+            return fold(said) == fold(expect.text or "")
     return decision.reason is expect.reason
 
 
 def _wanted(expect: Expectation) -> str:
     if expect.kind is DecisionKind.CALL:
-        return f"call {expect.account}" + (f" to {expect.to}" if expect.to is not None else "")
+        call = f"call {expect.account}" if expect.account is not None else "a call"
+        until = "" if expect.wait_until is None else f", waiting until {expect.wait_until.isoformat()}"
+        return call + (f" to {expect.to}" if expect.to is not None else "") + until
     return f"{expect.kind.value} {expect.text or expect.reason}"
 
 
-def _got(decision: Decision) -> str:
+def _got(decision: Decision, verdict: Verdict) -> str:
     """The number is shown whole: it comes from the test record, which stands in the same file."""
     match decision.kind:
         case DecisionKind.CALL:
-            return f"call {decision.account.key if decision.account is not None else '?'} to {decision.to}"
-        case DecisionKind.SKIP:
+            until = "" if verdict.opens_at is None else f", waiting until {verdict.opens_at.isoformat()}"
+            return f"call {decision.account.key if decision.account is not None else '?'} to {decision.to}{until}"
+        case DecisionKind.SKIP if decision.reason is Reason.RULE_SKIPS:
             return f"skip {decision.detail}"
     return f"{decision.kind.value} {decision.reason} ({decision.detail})"
 
