@@ -26,7 +26,7 @@ from integration.model import Account
 from integration.payload import fold
 from integration.rules.load_conditions import country_word, plain_word
 from integration.rules.reader import Reader, nearest
-from integration.rules.yaml_tree import Block, Node, Scalar, shorten
+from integration.rules.yaml_tree import Block, Items, Node, Scalar, shorten
 
 TERMS = ("fresh_for", "stale", "consent")  # at the top of the file
 RULE_TERMS = (*TERMS, "outside")  # in a rule; for all leads `outside:` stands under `hours:`
@@ -247,6 +247,9 @@ def _stale(reader: Reader, node: Node, terms: Terms, accounts: Mapping[str, Acco
 
 
 def _consent(reader: Reader, node: Node) -> frozenset[str] | None:
+    if isinstance(node, Items):
+        reader.wrong(node, "`consent:` wants the values that count under `is`: `{is: [yes, opt-in]}`")
+        return None
     if not isinstance(node, Block):
         word = _one_of(reader, node, "`consent:`", _CONSENT, "; single values are `{is: [yes, opt-in]}`")
         return GRANTED if word == "required" else None

@@ -78,6 +78,7 @@ class _Loading:
         self._doubts: list[Doubt] = []
         self._terms = Terms()
         self._by_rule: dict[str, Terms] = {}  # of the rules that have their own
+        self._consents: list[Node] = []  # where it is asked for
 
     def load(self, name: str, digest: str) -> Rules:
         accounts = self._accounts()
@@ -92,6 +93,7 @@ class _Loading:
         house = House(self._terms, MappingProxyType(self._by_rule))
         if hours is not None:
             house = replace(house, hours=hours.hours, spread=hours.spread)
+        self._check_consent(sources)
         tests = read_tests(self._reader, self._parts.get("tests"), tuple(accounts), source_names)
         self._warn(rules, sources, tests)
         known = known_of(sources, tests, self._conditions)
@@ -186,9 +188,23 @@ class _Loading:
         hours = read_hours(self._reader, self._parts.get("hours"), phones.may_call)
         parts = {name: self._parts[name] for name in TERMS if name in self._parts}
         self._terms = read_terms(self._reader, parts, Terms(), accounts)
+        if self._terms.consent is not None:
+            self._consents.append(parts["consent"])
         if hours is not None:
             self._terms = replace(self._terms, outside=hours.outside)
         return hours
+
+    def _check_consent(self, sources: Mapping[str, Source]) -> None:
+        """Without the field nobody could ever have given it."""
+        without = [name for name, source in sources.items() if "consent" not in source.fields]
+        for node in self._consents if without else ():
+            message = "add `consent:` and its path there"
+            if len(without) == len(sources):
+                self._reader.wrong(node, f"`fields:` has no `consent`, so that every lead would be blocked; {message}")
+            elif node is self._parts.get("consent"):
+                names = shorten(", ".join(without))
+                message = f"the fields of {names} have no `consent`, so that its leads are blocked; {message}"
+                self._reader.warn(node.line, node.column, message)
 
     # ---- sources --------------------------------------------------------------------------
 
@@ -254,6 +270,8 @@ class _Loading:
         if "when" in found:
             self._conditions.append(found["when"])
             self._doubts += [one for one in doubts_of(found["when"]) if one.kind is not Kind.COUNTRY or account]
+        if terms.consent is not None and "consent" in own:
+            self._consents.append(own["consent"])
         if own:
             self._by_rule[name.strip()] = terms
         return Rule(name.strip(), node.line, when, account, None if skip is None else skip.strip())
