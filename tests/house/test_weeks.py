@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,7 +129,7 @@ def test_stretches_are_joined_and_cut_minute_by_minute(one, other):
     assert minutes(merged(one)) == minutes(one)
     assert minutes(met(merged(one), merged(other))) == minutes(one) & minutes(other)
     joined = merged(one)
-    assert all(first[1] < second[0] for first, second in zip(joined, joined[1:], strict=False))
+    assert all(first[1] < second[0] for first, second in itertools.pairwise(joined))
 
 
 @given(st.dictionaries(st.integers(0, 6), STRETCHES), st.dictionaries(st.integers(0, 6), STRETCHES))
