@@ -395,7 +395,11 @@ class Pipeline:
         return found
 
     def release_leased(self) -> None:
-        """Leave the write-backs that were not begun to whoever comes next. Raises LedgerUnavailable."""
+        """Leave the write-backs that were not begun to whoever comes next, and those of calls that end later too.
+
+        Raises LedgerUnavailable.
+        """
+        self._leases_ahead = False
         while self._leased:
             with contextlib.suppress(KeyError):  # another thread has just taken the last one
                 self._ledger.writebacks.release(self._leased.popitem()[1][0])

@@ -65,7 +65,8 @@ class LocalRunner:
     def wake(self, lead: LeadWork) -> None:
         if len(self._known) < MOST_KNOWN:
             self._known[lead.id] = lead
-        self._dials.add(lead.id, lead.source)
+        if not self._dials.add(lead.id, lead.source):  # whoever finds it in the ledger may be another process
+            self._known.pop(lead.id, None)
 
     def work(self, lead_id: LeadId, ended: Ended) -> None:
         """The same, and `ended` is told from another thread when the lead's step is over. Returns at once."""
@@ -203,7 +204,8 @@ class _Crew:
         self._stopping = stopping
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(size)]
 
-    def add(self, lead_id: LeadId, source: str, ended: Ended | None = None) -> None:
+    def add(self, lead_id: LeadId, source: str, ended: Ended | None = None) -> bool:
+        """Whether the lead waits here now; without `ended` there may be no room."""
         told = [] if ended is None else [ended]
         with self._lock:
             is_late = self._stopping.is_set()
@@ -211,8 +213,10 @@ class _Crew:
                 self._waiting[lead_id] += told
             elif not is_late:
                 self._queue(lead_id, source, told)
+            waits = lead_id in self._waiting
         if is_late:
             _tell(told, done=False)
+        return waits
 
     def _queue(self, lead_id: LeadId, source: str, told: list[Ended]) -> None:
         lane = self._lanes.setdefault(source, deque())

@@ -229,6 +229,26 @@ def test_a_lead_that_another_worker_moves_meanwhile_is_not_dialled(stage: Stage)
     assert len(stage.dialer.calls) == 1
 
 
+@pytest.mark.parametrize("rules", [RULES, RULES.replace("call: east", "skip: not now")], ids=["call", "skip"])
+@pytest.mark.parametrize("has_ticket", [True, False], ids=["at once", "under a claim"])
+@pytest.mark.parametrize("moved_to", [LeadState.READY, LeadState.WAITING])
+def test_a_copy_of_a_lead_that_was_moved_since_moves_nothing(
+    stage: Stage, world: World, rules: str, has_ticket: bool, moved_to: LeadState
+) -> None:
+    refused = {LeadState.READY: (Reason.TOKEN_REFUSED, Next.REFRESH), LeadState.WAITING: (Reason.NOT_SENT, Next.RETRY)}
+    stage.dialer.script = [not_placed(*refused[moved_to]), PLACED]
+    lead_id = stage.lead()
+    known = stage.ledger.calls.take(lead_id)
+    assert stage.advance(lead_id) is moved_to
+    before = stage.story(lead_id)
+    world.time_passes()
+    stage.dialer.has_ticket = has_ticket
+    assert stage.built(rules, worker_id="slower").advance(lead_id, known) is None
+    assert (stage.dialer.prepared, len(stage.dialer.calls)) == (0, 1)
+    assert stage.story(lead_id).lead.state is moved_to
+    assert stage.story(lead_id).history == before.history
+
+
 def test_two_leads_with_one_number_ring_once(stage: Stage, world: World) -> None:
     first, second = stage.lead(Phone="+12125552001"), stage.lead(Phone="212-555-2001")
     assert stage.advance(first) is LeadState.CALLED

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -185,6 +186,34 @@ def test_a_dial_that_takes_too_long_is_left_behind_and_recovered_by_others(stage
     until(lambda: stage.story(lead_id).lead.state is LeadState.CALLED)  # its late answer still counts
 
 
+def test_a_result_that_came_while_stopping_is_left_to_the_next_worker_at_once(stage: Stage) -> None:
+    """In time, or from a call that was left behind."""
+    stage.pipeline = stage.built(leases_ahead=True)
+    begun, may_end = threading.Semaphore(0), [threading.Event(), threading.Event()]
+
+    def stuck(ticket: Ticket, call: CallRequest, send_by: float) -> Outcome:
+        begun.release()
+        assert may_end[call.reference != "lead 1 attempt 1"].wait(5)
+        return replace(PLACED, call_id=call.reference)
+
+    in_time, late = stage.lead(), stage.lead()
+    with patch.object(stage.dialer, "place", stuck):
+        runner = made(stage)
+        runner.start()
+        for lead_id in (in_time, late):
+            runner.wake(fresh(stage, lead_id))
+            assert begun.acquire(timeout=5)
+        stopping = threading.Thread(target=runner.stop, args=(1.0,))
+        stopping.start()
+        until(runner._stopping.is_set)
+        may_end[0].set()
+        stopping.join()
+        assert list(stage.ledger.upkeep.due_writebacks()) == [in_time]
+        may_end[1].set()
+        until(lambda: stage.story(late).lead.state is LeadState.CALLED)
+    assert list(stage.ledger.upkeep.due_writebacks()) == [in_time, late]
+
+
 @contextmanager
 def away(stage: Stage) -> Iterator[None]:
     """The database takes no outcome."""
@@ -294,3 +323,16 @@ def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage)
             until(lambda: all(is_told(stage, lead_id) for lead_id in leads))
         assert runner.stop(5.0)
     assert len(stage.dialer.calls) == 10
+
+
+def test_leads_that_have_no_place_in_the_queue_are_not_held_with_their_bodies(stage: Stage) -> None:
+    """Another process may move them, and then nobody here would ever ask for them."""
+    with patch.object(local, "MOST_WAITING", 3):
+        leads = [fresh(stage, stage.lead()) for _ in range(10)]
+        runner = made(stage)
+        for lead in leads:
+            runner.wake(lead)
+        assert list(runner._known) == [lead.id for lead in leads[:3]]
+        runner.halt()
+        runner.wake(leads[-1])
+        assert leads[-1].id not in runner._known
