@@ -256,6 +256,7 @@ def _answer(response: requests.Response, exchange: Exchange) -> Answer:
         complete = ended and len(got) <= BODY_LIMIT
     except Exception:  # noqa: BLE001 - a hostile body; the status is known, and that decides
         complete = False
+    exchange.release()  # the connection may serve another thread now, or its number another connection
     with contextlib.suppress(Exception):
         raw.drain_conn() if complete else raw.close()
     return Answer(response.status_code, response.headers, bytes(got[:BODY_LIMIT]), complete)

@@ -322,7 +322,11 @@ def _lookup(name: str, port: int, exchange: Exchange) -> _Addresses:
             _lookups.release()
             found.put(addresses)
 
-    threading.Thread(target=look, name="name-lookup", daemon=True).start()
+    try:
+        threading.Thread(target=look, name="name-lookup", daemon=True).start()
+    except RuntimeError:
+        _lookups.release()
+        raise NotSent("dns", exchange.host, "no thread is left for the name lookup") from None
     try:
         addresses = found.get(timeout=exchange.connect_seconds())
     except queue.Empty:
@@ -375,6 +379,7 @@ class _Host:
             answer = _Answer(connection, self, method)
             answer.begin()
         except BaseException:
+            exchange.release()  # first: the number of a closed socket may be another one's at once
             connection.close()
             raise
         return answer
@@ -390,8 +395,7 @@ class _Host:
         return None
 
     def take_back(self, connection: _Connection, *, fit: bool) -> None:
-        """A connection whose answer has been read to its end."""
-        here.exchange.release()  # from now on it may serve another thread
+        """A connection whose answer has been read to its end, and whose exchange has let go of it."""
         connection.idle_since = time.monotonic()
         with self._lock:
             fit = fit and len(self._idle) < self._keep

@@ -205,6 +205,24 @@ def test_a_name_server_that_hangs_does_not_hold_the_deadline_up(
     assert took < DEADLINE + SLACK
 
 
+def test_a_lookup_for_which_there_is_no_thread_is_not_sent_and_takes_no_place_for_ever(
+    client: Client, names: Callable[[Lookup], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def full(thread: threading.Thread) -> None:
+        if thread.name == "name-lookup":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", full)
+        for _ in range(inner.LOOKUPS_AT_ONCE + 1):
+            assert bare(dial(client, "http://some.example/x")) == ("NotSent", "dns")
+    names(lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", free_port()))])
+    assert bare(dial(client, "http://some.example/x")) == ("NotSent", "refused")
+
+
 def test_the_second_address_of_a_host_is_tried_within_the_deadline(
     client: Client, cc: ContactCentre, names: Callable[[Lookup], None]
 ) -> None:
