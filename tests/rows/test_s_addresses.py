@@ -9,7 +9,7 @@ import pytest
 
 from integration.http import Answer, Client, NotSent
 from integration.model import LeadState
-from integration.rules import RenderedRequest, WritebackFacts, load_rules, render_writeback
+from integration.rules import BadWriteback, RenderedRequest, WritebackFacts, load_rules, render_writeback
 from integration.sandbox.contact_centre import ContactCentre
 
 LISTED = frozenset({"hooks.example.com"})
@@ -166,15 +166,8 @@ def test_s1_to_s8_a_host_that_the_admin_wrote_is_connected_to_wherever_it_leads(
     assert (kind_of(client, "hooks.example.com", None), connected) == ("refused", ["10.0.0.1"])
 
 
-@pytest.mark.parametrize(
-    ("request_line", "listed"),
-    [
-        ("POST https://crm.example.com/x", None),
-        ("POST {{ event.url }}", {"hooks.example.com", "127.0.0.1", "::1"}),
-        ("POST https://{{ event.host }}/x", {"hooks.example.com", "127.0.0.1", "::1"}),
-    ],
-)
-def test_s1_to_s8_the_rules_say_which_hosts_data_chose(request_line: str, listed: set[str] | None) -> None:
+def made(request_line: str, **event: str) -> RenderedRequest | BadWriteback:
+    """The request for a lead whose event holds these."""
     rules = load_rules(
         "accounts: {main: {id: acc-1}}\nphones: {may_call: [US]}\nfields: {phone: Phone}\n"
         "rules: [{name: Everyone, call: main}]\n"
@@ -185,8 +178,40 @@ def test_s1_to_s8_the_rules_say_which_hosts_data_chose(request_line: str, listed
     )
     plan = rules.sources["crm"].write_back
     assert plan is not None
-    event = {"url": "https://hooks.example.com/x", "host": "hooks.example.com"}
-    facts = WritebackFacts("1", LeadState.CALLED, "", "call-1", None, None, {}, event)
-    made = render_writeback(plan, facts)
-    assert isinstance(made, RenderedRequest)
-    assert made.listed_hosts == listed
+    return render_writeback(plan, WritebackFacts("1", LeadState.CALLED, "", "call-1", None, None, {}, event))
+
+
+@pytest.mark.parametrize(
+    ("request_line", "listed"),
+    [
+        ("POST https://crm.example.com/x", None),
+        ("POST {{ event.url }}", {"hooks.example.com", "127.0.0.1", "::1"}),
+        ("POST https://{{ event.host }}/x", {"hooks.example.com", "127.0.0.1", "::1"}),
+    ],
+)
+def test_s1_to_s8_the_rules_say_which_hosts_data_chose(request_line: str, listed: set[str] | None) -> None:
+    request = made(request_line, url="https://hooks.example.com/x", host="hooks.example.com")
+    assert isinstance(request, RenderedRequest)
+    assert request.listed_hosts == listed
+
+
+@pytest.mark.parametrize("url", ["https://calls.example.com/hooks/crm", "https://127.0.0.1:8000/hooks/crm"])
+def test_s17_our_own_address_is_a_host_like_any_other_that_is_not_listed(url: str) -> None:
+    assert isinstance(made("POST {{ event.url }}", url=url), BadWriteback)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "fe80::1%eth0",
+        "[fe80::1%25eth0]",
+        "[fe80::1%eth0]",
+        "::1",
+        "[::1",
+        "::1]",
+        "[::1%lo]:8443",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+def test_s20_an_address_with_a_zone_or_without_its_brackets_is_refused(host: str) -> None:
+    assert isinstance(made("POST {{ event.url }}", url=f"https://{host}/x"), BadWriteback)
