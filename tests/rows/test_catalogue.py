@@ -212,7 +212,7 @@ HELD: dict[str, tuple[str, ...]] = {
     ),
     "F3": (
         "crash/test_crash_points.py::test_a_process_that_was_suspended_before_sending_sends_nothing_when_it_wakes_too_late",
-        "crash/test_crash_points.py::test_a_process_that_was_suspended_before_the_intent_finds_its_lead_taken",
+        "crash/test_crash_points.py::test_a_process_that_sleeps_while_another_takes_its_place_changes_nothing",
         "many/test_dying.py::test_a_frozen_worker_that_wakes_up_rings_nobody_again",
     ),
     "F4": (
@@ -295,8 +295,8 @@ NOT_HERE = {
     "D21": "there is no status callback: the contact centre's answer to the request is all that is known of a call",
     "F14": "which commits a PostgreSQL survives is its operator's choice; a replica that misses some is not told apart",
     "F16": "PostgreSQL is spoken to directly; workers listen, which a pool in transaction mode does not pass on",
-    "F20": "there are no quiet hours yet (row N24), and no other use of a time zone",
-    "F25": "the limit on age comes with quiet hours (J21, N22); a lead that cannot be placed fails after 15 minutes",
+    "F20": "the hours of the person called are rows N23 to N25; nothing else knows a time zone",
+    "F25": "staleness, caps and hours are rows J21, N22 and N23, and held where those are; fair order is P8",
     "F27": "there is no restoring yet; dialling is switched off by RINGBACK_DIALING",
     "F28": "dialling is on unless it is switched off: a decision, with its reason in docs/design.md",
 }
