@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -130,6 +132,7 @@ class Stage:
         worker_id: str = "worker",
         *,
         leases_ahead: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Pipeline:
         services = Services(
             ledger=self.ledger,
@@ -140,7 +143,7 @@ class Stage:
             cooldown_seconds=600.0,
             worker_id=worker_id,
         )
-        return Pipeline(services, chance=lambda: 0.5, leases_ahead=leases_ahead)
+        return Pipeline(services, chance=lambda: 0.5, clock=clock, leases_ahead=leases_ahead)
 
     def lead(self, *, source: str = "crm", **record: object) -> LeadId:
         """A lead in the CRM and in the ledger."""
@@ -156,7 +159,11 @@ class Stage:
         """A delivery with so many events."""
         keys = [NewEvent(f"id:{next(self._numbers):06}", item=item) for item in range(events)]
         receipt = self.ledger.intake.receive(
-            source=source, body=body, content_type="application/json", received_at_ms=1, events=keys
+            source=source,
+            body=body,
+            content_type="application/json",
+            received_at_ms=time.time_ns() // 1_000_000,
+            events=keys,
         )
         return receipt.created
 
