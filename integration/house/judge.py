@@ -90,7 +90,22 @@ def judge(house: House, decision: Decision, *, lead_id: int, received_at: dateti
     if house.hours is None and terms.ask_nothing:
         return GO
     age = age_of(decision.fields.get("created_at"), received_at)
-    return _Judging(house, terms, decision, age, now, lead_id).verdict()
+    zones = _NOWHERE if house.hours is None else _zones_of(decision)
+    return _Judging(house, terms, decision, age, zones, now, lead_id).verdict()
+
+
+def _zones_of(decision: Decision) -> Zones:
+    fields, country = decision.fields, decision.fields.get("country")
+    return find_zones(
+        decision.to or "",
+        time_zone=fields.get("time_zone"),
+        country=country if isinstance(country, str) else None,
+        state=fields.get("state"),
+        postal_code=fields.get("postal_code"),
+    )
+
+
+_NOWHERE = Zones({}, {}, {})
 
 
 def as_judged(decision: Decision, verdict: Verdict) -> Decision:
@@ -116,6 +131,7 @@ class _Judging:
     terms: Terms
     decision: Decision
     age: Age
+    zones: Zones
     now: datetime
     lead_id: int
 
@@ -168,8 +184,7 @@ class _Judging:
     def _hours(self) -> tuple[Check, Opening | None]:
         if self.house.hours is None:
             return Check("hours", "not asked"), None
-        zones = self._zones()
-        opening = look(self.house.hours, zones, self.now)
+        opening = look(self.house.hours, self.zones, self.now)
         match opening.kind:
             case OpeningKind.OPEN:
                 verdict: CheckVerdict = "ok"
@@ -177,39 +192,32 @@ class _Judging:
                 verdict = "refused" if self.terms.outside is Outside.SKIP else "wait"
             case OpeningKind.NEVER | OpeningKind.NO_ZONE:
                 verdict = "held"
-        return Check("hours", verdict, {**zones.saw(), **opening.saw()}), opening
-
-    def _zones(self) -> Zones:
-        fields, country = self.decision.fields, self.decision.fields.get("country")
-        return find_zones(
-            self.decision.to or "",
-            time_zone=fields.get("time_zone"),
-            country=country if isinstance(country, str) else None,
-            state=fields.get("state"),
-            postal_code=fields.get("postal_code"),
-        )
+        return Check("hours", verdict, {**self.zones.saw(), **opening.saw()}), opening
 
     def _outside(self, opening: Opening, fresh: Check, checks: tuple[Check, ...]) -> Verdict:
-        if opening.kind is OpeningKind.NO_ZONE:
-            return Verdict(VerdictKind.STOP, None, LeadState.PARKED, Reason.ZONE_UNKNOWN, opening.detail, checks=checks)
-        if opening.opens_at is None or self.terms.outside is Outside.SKIP:
-            state = LeadState.PARKED if opening.opens_at is None else LeadState.SKIPPED
-            return Verdict(VerdictKind.STOP, None, state, Reason.OUTSIDE_HOURS, opening.detail, checks=checks)
+        opens_at, detail = opening.opens_at, opening.detail
+        if opens_at is None:
+            reason = Reason.ZONE_UNKNOWN if opening.kind is OpeningKind.NO_ZONE else Reason.OUTSIDE_HOURS
+            return Verdict(VerdictKind.STOP, None, LeadState.PARKED, reason, detail, checks=checks)
+        if self.terms.outside is Outside.SKIP:
+            return Verdict(VerdictKind.STOP, None, LeadState.SKIPPED, Reason.OUTSIDE_HOURS, detail, checks=checks)
+        seen = next((one for one in opening.seen if one.closed_by is not None), opening.seen[0])
+        detail += f"; they open {opens_at.astimezone(seen.local.tzinfo):%Y-%m-%d %H:%M} {seen.zone}"
         return Verdict(
             VerdictKind.WAIT,
-            self._due(opening.opens_at),
+            self._due(opens_at),
             LeadState.WAITING,
             Reason.OUTSIDE_HOURS,
-            opening.detail,
+            detail,
             account=self._account(fresh),
             checks=checks,
-            opens_at=opening.opens_at,
+            opens_at=opens_at,
         )
 
     def _due(self, opens_at: datetime) -> datetime:
         """When to look again: the freshest first, and well before the hours or the lead's freshness end."""
         assert self.house.hours is not None
-        ends = [look(self.house.hours, self._zones(), opens_at).until]
+        ends = [look(self.house.hours, self.zones, opens_at).until]
         if self.terms.fresh_for is not None and self.terms.stale is not Stale.CALL:
             ends.append(self.age.counts_from + self.terms.fresh_for)
         rooms = [(end - opens_at) / 2 for end in ends if end is not None and end > opens_at]
@@ -223,13 +231,13 @@ class _Judging:
         return self.terms.stale_account if fresh.verdict == "held" else None
 
     def _go(self, opening: Opening | None, fresh: Check, checks: tuple[Check, ...]) -> Verdict:
-        ends = [] if opening is None or opening.until is None else [opening.until]
-        detail = ""
+        until, detail = (None, "") if opening is None else (opening.until, opening.detail)
         if fresh.verdict == "held":
             detail = self._how_old()
         elif self.terms.fresh_for is not None:
-            ends.append(self.age.counts_from + self.terms.fresh_for)
-        until = min(ends, default=None)
+            ends = self.age.counts_from + self.terms.fresh_for
+            if until is None or ends < until:
+                until, detail = ends, f"fresh until {_shown(ends)}"
         return Verdict(VerdictKind.GO, until, detail=detail, account=self._account(fresh), checks=checks)
 
 

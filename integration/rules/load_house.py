@@ -16,9 +16,9 @@ from integration.house import (
     Stale,
     Terms,
     Week,
-    find_zones,
     in_force,
     read_days,
+    read_us_state,
     read_windows,
     read_zone,
 )
@@ -148,7 +148,7 @@ def _us_states(reader: Reader, node: Node | None) -> dict[str, Override]:
     block = reader.block(node, "`us_states:`")
     overrides: dict[str, Override] = {}
     for key, value in reader.entries(block) if block is not None else ():
-        state = _state(key.text)
+        state = read_us_state(key.text)
         if state is None:
             reader.wrong(key, f"`{shorten(key.text)}` is no state of the US; write its two letters, like TX")
             continue
@@ -158,11 +158,6 @@ def _us_states(reader: Reader, node: Node | None) -> dict[str, Override]:
         if override is not None:
             overrides[state] = override
     return overrides
-
-
-def _state(text: str) -> str | None:
-    found = tuple(find_zones("", country="US", state=text).us_states)
-    return found[0] if len(found) == 1 else None
 
 
 def _override(reader: Reader, node: Node, state: str) -> Override | None:

@@ -24,7 +24,7 @@ from integration.rules.reader import Reader
 from integration.rules.shapes import FieldPaths, Mistake, Rule, Rules, RulesError, RulesTest, Source
 from integration.rules.yaml_tree import Block, Node, Scalar, read_yaml, shorten
 
-TOP = ("accounts", "phones", *TERMS, "fields", "rules", "tests", "sources")
+TOP = ("accounts", "phones", "hours", *TERMS, "fields", "rules", "tests", "sources")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Each rule is compared with those before it, which takes long where somebody has generated thousands.
