@@ -101,10 +101,18 @@ def _country(reader: Reader, key: Scalar) -> str | None:
     quiet = Reader({}, None)
     country = country_word(quiet, key, "`hours:`")
     if country is None:
-        reader.wrong(
-            key, f"`hours:` has no key `{shorten(key.text)}`, and it is no country; {nearest(key.text, HOURS)}"
-        )
+        help_ = f"and it is no country; {nearest(key.text, HOURS)}"
+        if _names_days(key.text):
+            help_ = "because hours belong to a place; write `everywhere:` and put the days below it"
+        reader.wrong(key, f"`hours:` has no key `{shorten(key.text)}`, {help_}")
     return country
+
+
+def _names_days(text: str) -> bool:
+    try:
+        return bool(read_days(text))
+    except BadHours:
+        return False
 
 
 def _week(reader: Reader, node: Node, what: str) -> Week | None:
@@ -124,7 +132,8 @@ def _days(
         try:
             named = read_days(key.text)
         except BadHours as error:
-            reader.wrong(key, str(error))
+            several = "several stretches of a day are a list: `[09:00-12:00, 14:00-18:00]`"
+            reader.wrong(key, several if key.text.isdigit() else str(error))
             continue
         twice = [day for day in named if day in days]
         if twice:
