@@ -54,7 +54,7 @@ US_ZIPS: Final = (
 
 # In states with two zones: the ZIP prefixes that lie in one, or near the border in both.
 US_ZIP_ZONES: Final = {
-    _NEW_YORK: "320-323, 326-339, 341-349, 374, 376-379, 400, 402-418",
+    _NEW_YORK: "320-323, 326-339, 341-342, 344, 346-347, 349, 374, 376-379, 400, 402-418",
     _INDIANA: "460-462, 466-474, 478",
     "America/Detroit": "480-497",
     _CHICAGO: "325, 370-372, 375, 380-385, 420-424, 463-464, 476-477, 570-574, 580-584, 587, 660-676, 679-689, 733, "

@@ -106,7 +106,7 @@ def look(hours: Hours, zones: Zones, at: datetime) -> Opening:
         if begin > moment:
             opens_at = _instant(begin)
             return Opening(OpeningKind.CLOSED, None, opens_at, _closed_now(seen), seen, rules)
-    where = "in any zone where this person may be" if len(names) == 1 else f"in {', '.join(names)} at once"
+    where = f"in {', '.join(names)}{' at once' if len(names) > 1 else ''}"
     detail = f"within {SEARCH_DAYS} days the calling hours never hold {where}"
     return Opening(OpeningKind.NEVER, None, None, detail, seen, rules)
 
