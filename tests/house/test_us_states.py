@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from integration.house import Override, in_force
 from integration.house.us_states import AS_OF, holiday_on
 from tests.house.hours import week
 
+DOCS = (Path(__file__).parents[2] / "docs/calling-hours.md").read_text(encoding="utf-8")
 FEDERAL_HOURS = week(mon_sun="08:00-21:00")
 
 
@@ -37,6 +39,18 @@ def test_no_entry_is_wider_than_the_federal_hours():
 )
 def test_what_the_table_says(state, told):
     assert str(in_force({})[state]) == told
+
+
+def test_the_documents_say_what_the_table_says():
+    assert f"**{AS_OF}**" in DOCS
+    rules = in_force({})
+    rows = [
+        f"| {state} | {rule.name}: {rule.week} | {'yes' if rule.holidays else '-'} | {rule.source} |"
+        for state, rule in rules.items()
+    ]
+    assert "\n".join(rows) in DOCS
+    own = {state: sorted(rule.holidays - {"federal"}) for state, rule in rules.items()}
+    assert "\n".join(f"| {state} | {', '.join(days)} |" for state, days in own.items() if days) in DOCS
 
 
 def test_the_files_own_entry_replaces_the_hours_and_keeps_the_holidays_unless_it_says_so():
