@@ -17,6 +17,7 @@ from integration.house.zones import us_state_name
 
 AS_OF: Final = date(2026, 11, 23)  # when the table below was last compared with its sources
 
+FEDERAL_WEEK: Final = Week.of({day: read_windows(["08:00-21:00"]) for day in range(7)})  # 47 CFR 64.1200(c)(1)
 _FEDERAL: Final = frozenset({"federal"})
 
 

@@ -96,7 +96,7 @@ def _meant(begin_text: str, end_text: str) -> str:
     begin, end = _rough(begin_text), _rough(end_text)
     if begin is None or end is None or begin == end:
         return _HELP
-    return f"did you mean `{_clock(begin)}-{_clock(end)}`?"
+    return f"did you mean `{clock(begin)}-{clock(end)}`?"
 
 
 def _rough(text: str) -> int | None:
@@ -121,7 +121,8 @@ def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _clock(minutes: int) -> str:
+def clock(minutes: int) -> str:
+    """Minutes after midnight as `09:00`; the end of a day is 24:00."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
@@ -163,7 +164,7 @@ class Week:
                 last += 1
             if self.days[day]:
                 names = SHORT_DAYS[day] if day == last else f"{SHORT_DAYS[day]}-{SHORT_DAYS[last]}"
-                windows = " and ".join(f"{_clock(begin)}-{_clock(end)}" for begin, end in self.days[day])
+                windows = " and ".join(f"{clock(begin)}-{clock(end)}" for begin, end in self.days[day])
                 parts.append(f"{names} {windows}")
             day = last + 1
         return ", ".join(parts) or "never"
