@@ -8,7 +8,8 @@ import click
 
 from integration.bootstrap import read_environment_for_rules, read_rules_to_look, rules_path
 from integration.cli.terminal import clean, say, say_json, table
-from integration.house import Hours, House, StateRule, Week, in_force
+from integration.house import Hours, House, Outside, StateRule, Week, in_force
+from integration.house.freshness import in_words
 from integration.house.us_states import AS_OF, FEDERAL_WEEK
 from integration.house.weeks import SHORT_DAYS, clock
 from integration.house.zones import tzdata_version
@@ -56,7 +57,7 @@ def _say_weeks(house: House) -> None:
     facts = [
         *weeks,
         ("zone unknown", "held for a person" if unknown is None else f"as in {unknown}"),
-        ("outside", f"{house.terms.outside.value}, spread over {house.spread}"),
+        ("outside", _outside(house)),
         ("time zones", f"tz database {tzdata_version()}"),
         ("US states", f"as of {AS_OF}, cut with the hours of US" if house.hours.us_states else "off"),
     ]
@@ -65,6 +66,12 @@ def _say_weeks(house: House) -> None:
         say(f"{name:<{width}}{fact}", indent=" " * width)
     if _is_wide(house.hours):
         say("warning: the hours of US are wider than the federal ones, 08:00 to 21:00")
+
+
+def _outside(house: House) -> str:
+    if house.terms.outside is Outside.SKIP:
+        return "skipped"
+    return "wait" + (f", spread over {in_words(house.spread)}" if house.spread else "")
 
 
 def _weeks(hours: Hours) -> Mapping[str, Week]:

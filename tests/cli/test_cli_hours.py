@@ -29,7 +29,7 @@ def test_it_shows_weeks_and_the_table_with_the_files_own_entries(desk):
         "everywhere    mon-fri 09:00-20:00, sat 10:00-12:00 and 14:00-18:00",
         "US            mon-sat 08:00-21:00, sun 12:00-20:00",
         "zone unknown  as in Europe/Berlin",
-        "outside       skip, spread over 0:15:00",
+        "outside       skipped",
     ]
     states = {line.split()[0]: line for line in lines[7:] if line}
     assert states["TX"].split("  ")[-1] == "the rules file"
@@ -38,6 +38,12 @@ def test_it_shows_weeks_and_the_table_with_the_files_own_entries(desk):
     assert "mon-sun 08:00-20:00" in states["FL"]
     assert "legal advice" in result.stdout
     assert "warning" not in result.stdout
+
+
+def test_leads_outside_the_hours_wait_and_are_spread(desk):
+    hours = "hours: {everywhere: {mon-fri: 09:00-20:00}, spread: 90 minutes}\n"
+    assert "outside       wait, spread over 90 minutes" in with_hours(desk, hours)("hours").stdout
+    assert "outside       wait\n" in with_hours(desk, hours.replace("90 minutes", "off"))("hours").stdout
 
 
 def test_it_shows_the_same_as_json(desk):
