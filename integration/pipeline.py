@@ -167,7 +167,7 @@ class Pipeline:
 
     def _withheld(self, decision: Decision, verdict: Verdict) -> Decision:
         """A rehearsal does not wait: what it would have waited for stands in its detail."""
-        would = f"; it would wait: {verdict.detail}" if verdict.kind is VerdictKind.WAIT else ""
+        would = f"; it would wait {verdict.detail}" if verdict.kind is VerdictKind.WAIT else ""
         if self._s.dialing.is_off:
             detail = f"RINGBACK_DIALING is off: this call was only rehearsed{would}"
             return replace(decision, reason=Reason.DIALING_OFF, detail=detail)

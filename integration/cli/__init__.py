@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, Listed] = {
     "worker": Listed("serving", "Place calls and tell the CRM, without a web door."),
     "release": Listed("serving", "Make the database and the rules ready for a new version."),
     "check": Listed("judging", "Judge the rules file and run its tests."),
-    "explain": Listed("judging", "Say which rule takes a message and why, without side effects."),
+    "explain": Listed("judging", "Say which rule takes a message, and when; without side effects."),
     "hours": Listed("hours", "Show the calling hours in force, with the stricter US states."),
     "accounts": Listed("calling", "List the dialer's phone accounts, and which of them the rules use."),
     "call": Listed("calling", "Ring one number now, outside of any lead."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,8 @@ import click
 
 from integration.bootstrap import read_environment_for_rules, read_rules_file, read_rules_to_look, rules_path
 from integration.cli.terminal import CannotBegin, Whole, clean, counted, say, say_json
+from integration.model import Verdict as MomentVerdict
+from integration.model import VerdictKind
 from integration.payload import BadBody
 from integration.phone import mask
 from integration.rules import (
@@ -27,6 +30,7 @@ from integration.rules import (
     TestResult,
     Unusable,
     load_rules,
+    moment_of,
     read_events,
     read_message,
     run_tests,
@@ -37,6 +41,7 @@ from integration.rules import (
 
 LARGEST_MESSAGE = 2_000_000
 MAX_ITEMS = 1_000  # more are no message: `read_events` has refused it
+NO_HOURS = "there is no `hours:`, so people are called at any hour of their night; docs/rules.md has an example"
 ENV_EXAMPLE = Path(".env.example")
 
 
@@ -51,6 +56,7 @@ class Verdict:
     rules: Rules | None
     mistakes: tuple[Mistake, ...]
     tests: tuple[TestResult, ...]
+    advice: tuple[Mistake, ...] = ()  # what works, and most people would not want
 
     @property
     def failed(self) -> tuple[TestResult, ...]:
@@ -58,7 +64,7 @@ class Verdict:
 
     @property
     def warnings(self) -> tuple[Mistake, ...]:
-        return () if self.rules is None else self.rules.warnings
+        return () if self.rules is None else (*self.advice, *self.rules.warnings)
 
     @property
     def is_good(self) -> bool:
@@ -141,6 +147,8 @@ def check(file: Path | None, env_example: Path | None, as_json: bool) -> None:
     """
     environ = read_environment_for_rules()
     verdict = judge(file or rules_path(environ), environ, _declared(env_example))
+    if verdict.rules is not None and verdict.rules.house.hours is None:
+        verdict = replace(verdict, advice=(Mistake(1, 1, NO_HOURS),))
     if as_json:
         say_json(_verdict_as_json(verdict))
     else:
@@ -174,17 +182,38 @@ def _verdict_as_json(verdict: Verdict) -> dict[str, object]:
 # ---- explain ------------------------------------------------------------------------------------
 
 
+class Moment(click.ParamType[datetime]):
+    """An instant with its time zone."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Fails with what is wrong."""
+        try:
+            return moment_of(str(value))
+        except ValueError as error:
+            self.fail(f"--at {error}", param, ctx)
+
+
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--source", metavar="NAME", help="The source it comes from. May be left out when there is only one.")
 @click.option("--record", is_flag=True, help="FILE holds the lead's record alone, without the message around it.")
 @click.option("--item", metavar="NUMBER", type=Whole(1), help="Only this event of a message with several.")
 @click.option("--content-type", metavar="TYPE", help="The type the CRM sends it with, for forms and XML.")
+@click.option("--at", "at", metavar="MOMENT", type=Moment(), help="Not now but at this moment: 2026-12-24T18:30+01:00.")
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 def explain(
-    *, file: IO[bytes], source: str | None, record: bool, item: int | None, content_type: str | None, as_json: bool
+    *,
+    file: IO[bytes],
+    source: str | None,
+    record: bool,
+    item: int | None,
+    content_type: str | None,
+    at: datetime | None,
+    as_json: bool,
 ) -> None:
-    """Say which rule takes a message and why, without side effects.
+    """Say which rule takes a message, and when; without side effects.
 
     FILE holds the body of a webhook as the CRM sends it, or is `-` for standard input; each event in it has a section
     of its own. The engine is the one that
@@ -196,6 +225,7 @@ def explain(
       ringback explain message.json
       ringback explain record.json --record --source our-crm
       ringback explain batch.json --item 3
+      ringback explain message.json --at 2026-12-24T18:30+01:00
       curl -s https://crm.example.com/leads/7 | ringback explain - --record
     """
     environ = read_environment_for_rules()
@@ -215,7 +245,8 @@ def explain(
         return
     items = rules.sources[name].items
     count = len(events) if items is None else len(items.find(tree, MAX_ITEMS) or ())
-    explained_events = [(event, explained(rules, name, tree, event.item)) for event in _chosen(events, item)]
+    moment = at or datetime.now(UTC)
+    explained_events = [(event, explained(rules, name, tree, event.item, at=moment)) for event in _chosen(events, item)]
     if as_json:
         told = [_explanation_as_json(one, None if record else event.key) for event, one in explained_events]
         numbers = [event.item + 1 for event, _ in explained_events]
@@ -304,9 +335,24 @@ def _explanation_as_json(explanation: Explanation, key: str | None) -> dict[str,
             "line": decision.rule_line,
             "record_id": decision.record_id,
         },
+        "verdict": _verdict_on_moment(explanation.verdict),
         "numbers": [{"path": one.path, "used": one.used, "verdict": one.verdict} for one in explanation.numbers],
         "rules": [
             {"name": one.name, "line": one.line, "fits": one.fits, "failed": one.failed, "had": one.had}
             for one in explanation.rules
         ],
+    }
+
+
+def _verdict_on_moment(verdict: MomentVerdict) -> dict[str, object]:
+    def at(moment: datetime | None) -> str | None:
+        return None if moment is None else moment.isoformat(timespec="seconds")
+
+    return {
+        "kind": verdict.kind,
+        "until": at(verdict.until) if verdict.kind is VerdictKind.GO else None,
+        "wait_until": at(verdict.opens_at),
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+        "checks": [{"name": one.name, "verdict": one.verdict, "saw": one.saw} for one in verdict.checks],
     }

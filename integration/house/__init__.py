@@ -8,6 +8,7 @@ from integration.house.judge import GRANTED, House, Outside, Stale, Terms, as_ju
 from integration.house.us_states import Override, StateRule, in_force
 from integration.house.weeks import BadHours, Week, Window, read_days, read_windows
 from integration.house.windows import Hours, Opening, OpeningKind, Seen, look
+from integration.house.words import Told, tell, when
 from integration.house.zones import Zones, find_zones, read_us_state, read_zone
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Stale",
     "StateRule",
     "Terms",
+    "Told",
     "Week",
     "Window",
     "Zones",
@@ -35,4 +37,6 @@ __all__ = [
     "read_us_state",
     "read_windows",
     "read_zone",
+    "tell",
+    "when",
 ]

@@ -202,7 +202,7 @@ class _Judging:
         if self.terms.outside is Outside.SKIP:
             return Verdict(VerdictKind.STOP, None, LeadState.SKIPPED, Reason.OUTSIDE_HOURS, detail, checks=checks)
         seen = next((one for one in opening.seen if one.closed_by is not None), opening.seen[0])
-        detail += f"; they open {opens_at.astimezone(seen.local.tzinfo):%Y-%m-%d %H:%M} {seen.zone}"
+        detail = f"until {opens_at.astimezone(seen.local.tzinfo):%Y-%m-%d %H:%M} {seen.zone}: {detail}"
         return Verdict(
             VerdictKind.WAIT,
             self._due(opens_at),

@@ -7,6 +7,7 @@ from integration.rules.decide import decide
 from integration.rules.events import Messages, item_of, read_event, read_events, read_message
 from integration.rules.explain import Explanation, explain
 from integration.rules.loader import load_rules
+from integration.rules.moments import moment_of
 from integration.rules.placeholders import WritebackFacts
 from integration.rules.shapes import (
     Answers,
@@ -51,6 +52,7 @@ __all__ = [
     "explain",
     "item_of",
     "load_rules",
+    "moment_of",
     "read_event",
     "read_events",
     "read_message",

@@ -7,12 +7,15 @@ is masked all the same, because explanations are pasted into tickets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from integration.model import Decision, DecisionKind, Tree
+from integration.house import as_judged, tell, when
+from integration.model import GO, Decision, DecisionKind, Tree, Verdict
 from integration.payload import Path, is_nothing, usable_text
 from integration.phone import Phone, PhoneRefused, mask, mask_numbers
 from integration.rules.conditions import Check, FieldValues
 from integration.rules.decide import decide_traced
+from integration.rules.moments import verdict_at
 from integration.rules.shapes import Rule, Rules
 from integration.rules.yaml_tree import shorten
 
@@ -45,6 +48,7 @@ class Explanation:
     source: str
     numbers: tuple[NumberTried, ...]
     rules: tuple[RuleTried, ...]
+    verdict: Verdict = GO  # of the moment that was asked about
 
     def lines(self) -> tuple[str, ...]:
         """The whole story as lines of text for a terminal."""
@@ -55,14 +59,23 @@ class Explanation:
                 shown.append(f"rule    + {rule.name} (line {rule.line}): fits")
             else:
                 shown.append(f"rule    - {rule.name} (line {rule.line}): wants {rule.failed}; {rule.had}")
-        return (*shown, f"so      {outcome(self.decision)}")
+        for check in self.verdict.checks:
+            shown += [f"{told.what:<8}{'+' if told.good else '-'} {told.text}" for told in tell(check)]
+        shown.append(f"so      {outcome(self.decision)}")
+        if self.verdict.checks:
+            shown.append(f"when    {when(self.verdict)}")
+        return tuple(shown)
 
 
-def explain(rules: Rules, source_name: str, tree: Tree, item: int = 0) -> Explanation:
-    """The decision on event `item` of the message `tree`, with every number and rule that was tried. Never raises."""
+def explain(rules: Rules, source_name: str, tree: Tree, item: int = 0, at: datetime | None = None) -> Explanation:
+    """The decision on event `item` of the message `tree`, with every number and rule that was tried. Never raises.
+
+    The verdict is that on a lead that comes in at `at`; without a moment, on what does not depend on one.
+    """
     trace = _Remembering()
     decision = decide_traced(rules, source_name, tree, trace, item)
-    return Explanation(decision, source_name, tuple(trace.numbers), tuple(trace.rules))
+    verdict = verdict_at(rules, decision, at)
+    return Explanation(as_judged(decision, verdict), source_name, tuple(trace.numbers), tuple(trace.rules), verdict)
 
 
 def outcome(decision: Decision) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from integration.model import DecisionKind, Reason
 from integration.payload import paths_in
+from integration.rules.moments import moment_of
 from integration.rules.reader import Reader, nearest
 from integration.rules.shapes import Expectation, RulesTest, Source
 from integration.rules.yaml_tree import Node, shorten
@@ -93,18 +94,6 @@ def read_moment(reader: Reader, node: Node, what: str) -> datetime | None:
     except ValueError as error:
         reader.wrong(node, f"{what} {error}")
         return None
-
-
-def moment_of(text: str) -> datetime:
-    """The instant that a person wrote. Raises ValueError with what is wrong, as the end of a sentence."""
-    try:
-        at = datetime.fromisoformat(text.strip())
-        at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(f"wants a moment like 2026-12-24T18:30+01:00, not `{shorten(text, 30)}`") from None
-    if at.tzinfo is None:
-        raise ValueError(f"needs a time zone; write {shorten(text.strip(), 30)}+01:00, or Z for UTC")
-    return at
 
 
 def _source(reader: Reader, test: Node, node: Node | None, sources: Sequence[str]) -> str | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from integration.house import as_judged, judge
-from integration.model import GO, Decision, DecisionKind, Reason, Tree, Verdict
+from integration.house import as_judged
+from integration.model import Decision, DecisionKind, Reason, Tree, Verdict
 from integration.payload import fold, paths_in
 from integration.rules.decide import decide_record
+from integration.rules.moments import verdict_at
 from integration.rules.shapes import Expectation, Rules, RulesTest, Source, TestResult
-
-_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing is asked that depends on it
 
 
 def run_tests(rules: Rules) -> tuple[TestResult, ...]:
@@ -20,7 +17,7 @@ def run_tests(rules: Rules) -> tuple[TestResult, ...]:
 
 def _run(rules: Rules, test: RulesTest) -> TestResult:
     decided = decide_record(rules, rules.sources[test.source], test.record)
-    verdict = _judged(rules, decided, test.at)
+    verdict = verdict_at(rules, decided, test.at)
     decision = as_judged(decided, verdict)
     passed = _meets(decision, verdict, test.expect)
     message = ""
@@ -29,15 +26,6 @@ def _run(rules: Rules, test: RulesTest) -> TestResult:
         if not _is_known(rules.sources[test.source], test.record):
             message += "; nothing that `fields:` names is in this record: write it as your CRM sends it now"
     return TestResult(test.name, test.line, passed, message, decision)
-
-
-def _judged(rules: Rules, decision: Decision, at: datetime | None) -> Verdict:
-    """The verdict for a lead that comes in at this moment; without one, on what does not depend on it."""
-    if decision.kind is not DecisionKind.CALL:
-        return GO
-    moment = _ANY_MOMENT if at is None else at.astimezone(UTC)
-    house = rules.house.at_any_moment() if at is None else rules.house
-    return judge(house, decision, lead_id=0, received_at=moment, now=moment)
 
 
 def _is_known(source: Source, record: Tree) -> bool:

@@ -69,7 +69,9 @@ def test_it_needs_no_settings_and_minds_no_wrong_ones(desk):
 
 def test_the_file_may_be_named_as_argument_or_by_the_setting(desk):
     (desk.folder / "config/rules.yaml").rename(desk.folder / "mine.yaml")
-    assert desk("check", "mine.yaml").stdout.startswith(GOOD.replace("config/rules", "mine"))
+    warned, judged = desk("check", "mine.yaml").stdout.splitlines()
+    assert warned.startswith("mine.yaml:1:1: warning: there is no `hours:`")
+    assert judged.startswith(GOOD.replace("config/rules", "mine"))
     assert desk("check", RINGBACK_RULES="mine.yaml").exit_code == 0
 
 
@@ -238,3 +240,71 @@ def test_explain_with_broken_rules_names_the_mistake_and_ends_with_2(desk):
     result = desk("explain", "-", stdin="{}")
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: config/rules.yaml:1:")
+
+
+# ---- explain: the moment ------------------------------------------------------------------------
+
+HOURS = "hours: {everywhere: {mon-fri: 09:00-20:00}}\nfresh_for: 2 days\n"
+
+
+@pytest.fixture
+def office_hours(desk):
+    """The desk with calling hours; what its rules say besides stands where it stood."""
+    rules = (desk.folder / "config/rules.yaml").read_text(encoding="utf-8")
+    desk.write("config/rules.yaml", rules + HOURS)
+    desk.write("m.json", json.dumps(MESSAGE))
+    return desk
+
+
+def test_explain_says_until_when_it_would_call(office_hours):
+    result = office_hours("explain", "m.json", "--at", "2026-12-24T18:30+01:00")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
+        "rule    + German-speaking (line 16): fits\n"
+        "age     + 0 seconds old, fresh for 2 days; counted from receipt, 2026-12-24T17:30:00+00:00\n"
+        "zone    + Europe/Vienna (the record's country AT; country code +43): 2026-12-24 18:30 there\n"
+        "so      call +…34 through dach\n"
+        "when    would call now, within the calling hours until 2026-12-24 20:00 Europe/Vienna\n"
+    )
+
+
+def test_explain_says_when_it_would_call_if_not_now(office_hours):
+    told = " ".join(office_hours("explain", "m.json", "--at", "2026-12-25T20:30+01:00").stdout.split())
+    assert " zone - Europe/Vienna (" in told
+    assert " 2026-12-25 20:30 there; closed by everywhere: mon-fri 09:00-20:00 so call +…34 through dach when " in told
+    assert " would wait until 2026-12-28 09:00 Europe/Vienna: it is fri 20:30 in Europe/Vienna, outside " in told
+
+
+def test_explain_json_holds_the_verdict_and_what_was_seen(office_hours):
+    asked = ("explain", "m.json", "--json", "--at", "2026-12-25T20:30+01:00")
+    verdict = json.loads(office_hours(*asked).stdout)["verdict"]
+    assert (verdict["kind"], verdict["reason"]) == ("wait", "outside_hours")
+    assert (verdict["until"], verdict["wait_until"]) == (None, "2026-12-28T08:00:00+00:00")
+    assert [(one["name"], one["verdict"]) for one in verdict["checks"]] == [
+        ("consent", "not asked"),
+        ("freshness", "ok"),
+        ("hours", "wait"),
+    ]
+
+
+def test_explain_without_a_moment_asks_about_now(office_hours):
+    """Around midnight as around noon, the answer is one of the two."""
+    result = office_hours("explain", "m.json")
+    assert result.stdout.partition("dach\n")[2].startswith(("when    would call now, ", "when    would wait "))
+
+
+def test_explain_wants_a_moment_with_its_zone(office_hours):
+    for typed in ("2026-12-24T18:30", "18:30", "Christmas", "9999-12-31T23:59-10:00", "\x1b[31m"):
+        result = office_hours("explain", "m.json", "--at", typed)
+        assert result.exit_code == 2
+        assert "2026-12-24T18:30" in result.stderr
+        assert "\x1b" not in result.stderr
+
+
+def test_check_does_not_warn_where_there_are_hours(office_hours):
+    assert "hours" not in office_hours("check").stdout
+
+
+def test_check_json_has_the_warning(desk):
+    (warning,) = json.loads(desk("check", "--json").stdout)["warnings"]
+    assert (warning["line"], warning["message"].partition(",")[0]) == (1, "there is no `hours:`")
