@@ -189,6 +189,8 @@ class Calls:
             if tx.run(_WAIT, {"id": lead.id, "epoch": epoch, **due, **told, **_decided(decision, rules_digest)}) != 1:
                 return False
             write_history(tx, lead.id, LeadState.WAITING, _because(verdict.reason, verdict.detail, decision))
+            reach("wait.before_commit")
+        reach("wait.committed")
         return True
 
     def set_back(self, lead: LeadWork, epoch: int, after: SetBack, message: str, account: str) -> bool:

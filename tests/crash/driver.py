@@ -68,7 +68,7 @@ class Child:
         environ = {"SECRET": "0123456789abcdef", "CRM_URL": order["crm_url"], "CRM_TOKEN": order["crm_token"]}
         services = Services(
             ledger=self.ledger,
-            rules=load_rules(RULES, name="rules.yaml", environ=environ),
+            rules=load_rules(RULES + order.get("more_rules", ""), name="rules.yaml", environ=environ),
             dialer=PersonalConnection(
                 client,
                 base_url=order["centre_url"],

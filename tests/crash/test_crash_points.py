@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ SPECIAL_POINTS = (
     "set_back.committed",
     "finish.before_commit",
     "finish.committed",
+    "wait.before_commit",
+    "wait.committed",
     "recover.before_commit",
     "recover.committed",
 )
@@ -279,6 +282,19 @@ def test_a_death_while_a_lead_is_skipped_changes_nothing(scene: Scene, point: st
     scene.go_on()
     scene.check("skipped")
     assert scene.centre.calls() == []
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize("point", ["wait.before_commit", "wait.committed"])
+def test_a_death_while_a_lead_is_to_wait_for_the_calling_hours_changes_nothing(
+    scene: Scene, point: str, behaviour: str
+) -> None:
+    scene.centre.behave(behaviour, times=1)
+    in_three_days = (datetime.now(UTC) + timedelta(days=3)).strftime("%a").lower()
+    assert scene.run(point=point, more_rules=f"hours: {{everywhere: {{{in_three_days}: 00:00-24:00}}}}\n") == KILLED
+    assert scene.centre.calls() == []
+    scene.go_on()  # with rules that know no hours
+    scene.check(BEHAVIOURS[behaviour])
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
