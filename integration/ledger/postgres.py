@@ -220,10 +220,14 @@ class _PostgresTx:
         raise AssertionError
 
     def undo(self) -> None:
-        """Roll back, if there is anything to roll back."""
+        """Roll back, if there is anything to roll back.
+
+        By the driver's own call, which also forgets what was prepared. The driver takes those statements for prepared
+        that stood behind a failure in the pipeline; the server never saw them, and each use would fail for good.
+        """
         self._waiting.clear()
         if self._connection is not None and not self._connection.closed:
-            self.execute("ROLLBACK")
+            self._connection.rollback()
 
     def give_back(self) -> None:
         """The connection goes to the pool, which throws a broken one away."""

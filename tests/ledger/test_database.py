@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -272,6 +273,31 @@ def test_a_connection_cut_within_a_transaction_is_unavailable_and_leaks_nothing(
             tx.one("SELECT pg_terminate_backend(pg_backend_pid())")
         ledger.upkeep.heartbeat("worker")
     ledger.close()
+
+
+def test_a_failure_among_statements_that_travel_together_spoils_no_connection(migrated_postgres_url: str) -> None:
+    """The driver prepares a statement that it sees often, and the server never hears of one behind a failure."""
+    db = open_database(migrated_postgres_url, pool_size=1)
+    beat = "INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, 1, 1)"
+    often = "UPDATE worker SET heartbeat_at = heartbeat_at + 1 WHERE id = :id"
+    with contextlib.suppress(KeyError), db.write():
+        raise KeyError  # the first of the connection: a driver that looks for ROLLBACK alone has nothing to forget yet
+    with db.write() as tx:
+        tx.run(beat, {"id": "w"})
+
+    def fail() -> None:
+        with db.write() as tx:
+            tx.add(beat, {"id": "w"})
+            tx.add(often, {"id": "w"})
+
+    for _ in range(12):
+        with db.write() as tx:
+            tx.add(often, {"id": "w"})
+        with pytest.raises(ConstraintHeld):
+            fail()
+    with db.read() as tx:
+        assert tx.one("SELECT heartbeat_at FROM worker") == {"heartbeat_at": 13}
+    db.close()
 
 
 def test_a_server_that_is_away_is_unavailable_within_two_seconds() -> None:
