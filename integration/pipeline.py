@@ -99,7 +99,7 @@ class Pipeline:
     """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead.
 
     With `leases_ahead` a call's result and the lease of its write-back are one commit, and whoever calls `advance`
-    calls `write_back` for each result, and `release_leased` in the end.
+    calls `write_back` or `release` for each result, and `release_leased` in the end.
     """
 
     def __init__(
@@ -394,12 +394,14 @@ class Pipeline:
             return None
         return found
 
-    def release_leased(self) -> None:
-        """Leave the write-backs that were not begun to whoever comes next, and those of calls that end later too.
+    def release(self, lead_id: LeadId) -> None:
+        """Leave this lead's write-back to whoever comes next, if it is leased here. Raises LedgerUnavailable."""
+        found = self._leased.pop(lead_id, None)
+        if found is not None:
+            self._ledger.writebacks.release(found[0])
 
-        Raises LedgerUnavailable.
-        """
-        self._leases_ahead = False
+    def release_leased(self) -> None:
+        """Leave the write-backs that were not begun to whoever comes next. Raises LedgerUnavailable."""
         while self._leased:
             with contextlib.suppress(KeyError):  # another thread has just taken the last one
                 self._ledger.writebacks.release(self._leased.popitem()[1][0])

@@ -128,8 +128,8 @@ class LocalRunner:
             state = self._pipeline.stumbled(lead_id, error)
         if state is LeadState.READY:
             self._dials.add(lead_id, source)
-        elif state is not None and state.is_result:
-            self._writebacks.add(lead_id, source)
+        elif state is not None and state.is_result and not self._writebacks.add(lead_id, source):
+            self._pipeline.release(lead_id)  # there is no room for it here
 
     def _write_back(self, lead_id: LeadId, _: str) -> None:
         self._pipeline.write_back(lead_id)

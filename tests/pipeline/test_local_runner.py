@@ -214,6 +214,28 @@ def test_a_result_that_came_while_stopping_is_left_to_the_next_worker_at_once(st
     assert list(stage.ledger.upkeep.due_writebacks()) == [in_time, late]
 
 
+def test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker(stage: Stage) -> None:
+    stage.pipeline = stage.built(leases_ahead=True)
+    runner = made(stage)  # not started: nobody takes it
+    lead_id = stage.lead()
+    runner._advance(lead_id, "crm")
+    assert list(stage.ledger.upkeep.due_writebacks()) == []
+    assert runner.stop(2.0)
+    assert list(stage.ledger.upkeep.due_writebacks()) == [lead_id]
+
+
+def test_a_write_back_that_finds_no_place_in_the_queue_is_left_to_whoever_has_one(stage: Stage) -> None:
+    stage.pipeline = stage.built(leases_ahead=True)
+    runner = made(stage)
+    leads = [stage.lead() for _ in range(3)]
+    with patch.object(local, "MOST_WAITING", 1):
+        for lead_id in leads:
+            runner._advance(lead_id, "crm")
+    assert list(stage.ledger.upkeep.due_writebacks()) == leads[1:]
+    assert list(stage.pipeline._leased) == leads[:1]
+    runner.halt()
+
+
 @contextmanager
 def away(stage: Stage) -> Iterator[None]:
     """The database takes no outcome."""
