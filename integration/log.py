@@ -7,6 +7,7 @@ because a driver's text may quote a row.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -31,7 +32,7 @@ _QUIET = ("urllib3", "waitress", "werkzeug", "psycopg", "psycopg.pool", "request
 def set_up_logging(level: str = "info", stream: TextIO | None = None) -> None:
     """Write events of this level and above as lines of key=value, each whole even from many threads.
 
-    Without a stream they go to standard output in the background; call `flush_log` at the end.
+    Without a stream they go to standard output in the background.
     """
     processors: list[Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
@@ -152,7 +153,8 @@ class _Background(_Writer):
     def _run(self) -> None:
         while True:
             lines = [self._lines.get()]
-            self._hurry.wait(_GATHER_SECONDS)
+            if self._lines.qsize() < _MOST_AT_ONCE:
+                self._hurry.wait(_GATHER_SECONDS)
             with contextlib.suppress(queue.Empty):
                 while len(lines) < _MOST_AT_ONCE:
                     lines.append(self._lines.get_nowait())
@@ -172,11 +174,12 @@ _background: list[_Background] = []
 def _in_background() -> _Background:
     if not _background:
         _background.append(_Background(sys.stdout.fileno()))
+        atexit.register(flush_log)  # also when the program ends because it could not begin
     return _background[0]
 
 
 def flush_log(within_seconds: float = 0.5) -> None:
-    """Give the last lines a moment to be written; for the end of the program."""
+    """Give the last lines a moment to be written; the end of the program does so."""
     for writer in _background:
         writer.drain(within_seconds)
 

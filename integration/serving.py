@@ -187,7 +187,7 @@ def _end(
     stopping: threading.Event | None = None,
 ) -> int:
     """Begin nothing new, finish what is under way as long as there is time, and say how it came out."""
-    from integration.log import flush_log, get_log  # noqa: PLC0415
+    from integration.log import get_log  # noqa: PLC0415
 
     name = "worker" if server is None else "server"
     get_log().info(f"{name}.stopping")
@@ -201,7 +201,6 @@ def _end(
     finished = runner is None or runner.stop(until - time.monotonic())
     ledger.close()
     get_log().info(f"{name}.stopped", everything_finished=finished)
-    flush_log()
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from integration import log
 from integration.log import describe_error, get_log, set_up_logging
 
 
@@ -124,6 +126,33 @@ flush_log(20)
     dropped = sum(int(line.rpartition("=")[2]) for line in lines if "event=log.dropped" in line)
     assert kept >= 10_000
     assert kept + dropped == 15_000
+
+
+def test_the_last_lines_are_written_however_the_program_ends():
+    program = """
+import sys
+from integration.log import get_log, set_up_logging
+set_up_logging("info")
+get_log().error("database.unavailable")
+sys.exit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "event=database.unavailable" in done.stdout
+
+
+def test_lines_that_are_many_do_not_wait_for_more(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log, "_GATHER_SECONDS", 1.0)
+    reading, writing = os.pipe()
+    background = log._Background(writing)
+    began = time.monotonic()
+    for n in range(5 * log._MOST_AT_ONCE):
+        background.write({"event": "call.placed", "lead": n})
+    with os.fdopen(reading) as told:
+        for n in range(5 * log._MOST_AT_ONCE):
+            assert told.readline() == f"event=call.placed lead={n}\n"
+    assert time.monotonic() - began < 3.0
+    os.close(writing)
 
 
 class _GoneReader(io.StringIO):
