@@ -1,4 +1,4 @@
-"""How long PostgreSQL may take, and what ends the wait for a server that says nothing.
+"""How long PostgreSQL may take, what ends the wait for a server that says nothing, and when not to wait at all.
 
 Nothing in the driver bounds the wait for an answer: with a frozen server, or a network that swallows every packet,
 it lasts for ever. So at the limit the connection's socket is shut down, which the waiting driver notices at once.
@@ -7,10 +7,12 @@ it lasts for ever. So at the limit the connection's socket is shut down, which t
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -25,10 +27,10 @@ class Limit:
     Costs 10 microseconds.
     """
 
-    __slots__ = ("_connection", "_ends_at", "_lock", "_silence_seconds", "_until", "has_cut")
+    __slots__ = ("_connection", "_ends_at", "_lock", "_silence_seconds", "_until", "began_at", "has_cut")
 
     def __init__(self, silence_seconds: float, all_seconds: float) -> None:
-        now = time.monotonic()
+        self.began_at = now = time.monotonic()
         self._silence_seconds = silence_seconds
         self._until = now + silence_seconds
         self._ends_at = now + all_seconds
@@ -72,6 +74,54 @@ class Limit:
     def told(self) -> str | None:
         """What to say of a transaction that was cut."""
         return "the database did not answer in time" if self.has_cut else None
+
+
+class Outage:
+    """How long to wait for a connection: hardly at all while the server is known to be away.
+
+    Else every web thread would wait to find it out once more, and the webhooks behind them would be refused ever later.
+    Those that come in the first `longest_wait_seconds` do wait, because most outages are a restart.
+    """
+
+    __slots__ = ("_heard_at", "_last_at", "_longest_wait_seconds", "_since", "_watchers")
+
+    HOLDS_SECONDS = 5.0  # while somebody asks, a connection is tried each second, and a silent server takes 2 to fail
+    WATCHERS = 2  # who wait a little, so that the first ones after the server's return are not refused
+    WATCH_SECONDS = 0.25
+    GLANCE_SECONDS = 0.02
+
+    def __init__(self, longest_wait_seconds: float) -> None:
+        self._longest_wait_seconds = longest_wait_seconds
+        self._heard_at = self._since = self._last_at = -math.inf
+        self._watchers = threading.BoundedSemaphore(self.WATCHERS)
+
+    def heard(self) -> None:
+        """The server has answered."""
+        self._heard_at = time.monotonic()
+
+    def suspect(self, since: float) -> None:
+        """It has refused a connection, or has not answered since then, `time.monotonic()`."""
+        self._last_at = time.monotonic()
+        since = max(since, math.nextafter(self._heard_at, math.inf))
+        self._since = since if self._since <= self._heard_at else min(self._since, since)
+
+    @contextlib.contextmanager
+    def wait(self) -> Iterator[float]:
+        """For how many seconds to wait for a connection, which is done within the block."""
+        if not self._is_known():
+            yield self._longest_wait_seconds
+        elif self._watchers.acquire(blocking=False):
+            try:
+                yield self.WATCH_SECONDS
+            finally:
+                self._watchers.release()
+        else:
+            yield self.GLANCE_SECONDS
+
+    def _is_known(self) -> bool:
+        now = time.monotonic()
+        is_away = self._since > self._heard_at and now - self._since >= self._longest_wait_seconds
+        return is_away and now - self._last_at < self.HOLDS_SECONDS
 
 
 def _cut(connection: psycopg.Connection[Any]) -> None:

@@ -11,6 +11,7 @@ SQLSTATE to give (psycopg 3.3, libpq 18, read in November 2026), and its English
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from integration.ledger.database import (
     Tx,
     named_to_psycopg,
 )
-from integration.ledger.limit import Limit
+from integration.ledger.limit import Limit, Outage
 
 _Connection = psycopg.Connection[DictRow]
 
@@ -58,6 +59,7 @@ class PostgresDatabase:
         if ask_first:
             _ask(url)
         self._away: LedgerUnavailable | None = None  # why the last connection could not be made
+        self._outage = Outage(_POOL_WAIT_SECONDS)
         self._pool: psycopg_pool.ConnectionPool[_Connection] = psycopg_pool.ConnectionPool(
             url,
             connection_class=_noting(self._note),
@@ -82,6 +84,7 @@ class PostgresDatabase:
 
     def _note(self, error: psycopg.Error | None) -> None:
         self._away = None if error is None else _why_away(error, self.url)
+        self._outage.heard() if error is None else self._outage.suspect(time.monotonic())
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
@@ -92,7 +95,7 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
-        tx = _PostgresTx(self._pool, limit)
+        tx = _PostgresTx(self._pool, limit, self._outage)
         with self._errors(limit):
             try:
                 yield tx
@@ -109,7 +112,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def _transaction(self, limit: Limit, begin: str) -> Iterator[_PostgresTx]:
-        tx = _PostgresTx(self._pool, limit)
+        tx = _PostgresTx(self._pool, limit, self._outage)
         try:
             tx.execute(begin)
             yield tx
@@ -132,6 +135,8 @@ class PostgresDatabase:
         except psycopg_pool.PoolClosed:
             raise LedgerUnavailable("the database is closed") from None
         except psycopg_pool.PoolTimeout:
+            if time.monotonic() - limit.began_at >= _POOL_WAIT_SECONDS:  # the whole of it, and nobody else heard of it
+                self._outage.suspect(limit.began_at)
             away = self._away  # raised as a new error: one that is shared would collect tracebacks
             if away is not None:
                 raise LedgerUnavailable(str(away), lasts=away.lasts) from None
@@ -146,6 +151,8 @@ class PostgresDatabase:
             psycopg.InternalError,  # a read-only standby after a failover, a transaction that the server ended
             psycopg.errors.InsufficientPrivilege,
         ) as error:
+            if limit.has_cut:
+                self._outage.suspect(limit.began_at)
             raise LedgerUnavailable(limit.told() or _why_failed(error)) from None
 
 
@@ -177,9 +184,10 @@ class _PostgresTx:
     one and travel with it, in the driver's pipeline mode.
     """
 
-    def __init__(self, pool: psycopg_pool.ConnectionPool[_Connection], limit: Limit) -> None:
+    def __init__(self, pool: psycopg_pool.ConnectionPool[_Connection], limit: Limit, outage: Outage) -> None:
         self._pool = pool
         self._limit = limit
+        self._outage = outage
         self._connection: _Connection | None = None
         self._waiting: list[tuple[str, Params]] = []
 
@@ -189,6 +197,7 @@ class _PostgresTx:
             return self._first(sql, params)
         cursor = self._together(sql, params) if self._waiting else self._connection.execute(cast("Any", sql), params)
         self._limit.answered()
+        self._outage.heard()
         return cursor
 
     def _together(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
@@ -208,15 +217,19 @@ class _PostgresTx:
         """A connection cut by a restart of the server is found out here, where nothing has been done yet, and not
         in the middle of a lead: it is thrown away and the next one asked."""
         for tries_left in range(self._pool.max_size, -1, -1):
-            connection = self._pool.getconn(timeout=min(_POOL_WAIT_SECONDS, self._limit.left()))
+            with self._outage.wait() as seconds:
+                connection = self._pool.getconn(timeout=min(seconds, self._limit.left()))
             self._connection = connection
             self._limit.hold(connection)
             try:
-                return connection.execute(cast("Any", sql), params)
+                cursor = connection.execute(cast("Any", sql), params)
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 if not connection.closed or tries_left == 0 or self._limit.left() <= 0:
                     raise
                 self.give_back()
+            else:
+                self._outage.heard()
+                return cursor
         raise AssertionError
 
     def undo(self) -> None:
