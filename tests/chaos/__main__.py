@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from integration.demo.stage import Interrupts
 from tests.chaos.storm import MANY, ONE, Plan, Verdict, postgresql, sqlite, weather
 from tests.postgres import own_cluster, programs
 
@@ -31,11 +32,12 @@ def main() -> int:
         sys.stderr.write("PostgreSQL is not installed: only SQLite is tried\n")
         storms = [storm for storm in storms if storm == "sqlite"]
     good = bool(storms)
-    for storm in storms:
-        print(f"chaos: {storm}, seed {seed}, {options.seconds:g} s", flush=True)
-        verdict = run(storm, options.seconds, seed)
-        print(verdict, flush=True)
-        good = good and verdict.is_good
+    with Interrupts():  # whoever ends this leaves no process and no database behind
+        for storm in storms:
+            print(f"chaos: {storm}, seed {seed}, {options.seconds:g} s", flush=True)
+            verdict = run(storm, options.seconds, seed)
+            print(verdict, flush=True)
+            good = good and verdict.is_good
     print(f"{'every promise held' if good else 'A PROMISE WAS BROKEN'}; the seed was {seed}")
     return 0 if good else 1
 
@@ -52,4 +54,7 @@ def run(storm: str, seconds: float, seed: int) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("chaos: ended before the end")
