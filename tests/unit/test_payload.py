@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from decimal import Decimal
 from pathlib import Path as File
@@ -130,6 +131,12 @@ def test_a_long_or_odd_key_is_shortened_and_made_harmless():
     assert len(detail) < 150
 
     assert "\x1b" not in refused(b'{"\\u001b[2J\\u202e": 1, "\\u001b[2J\\u202e": 2}')
+
+
+@pytest.mark.parametrize("number", ["+15559871201", "(555) 987-1201", "0555 - 987 . 1201", "tel:555/9871201"])
+def test_a_key_that_is_a_phone_number_is_not_shown(number):
+    key = json.dumps(number).encode()
+    assert not re.search("1201|987", refused(b"{%s: 1, %s: 2}" % (key, key)))
 
 
 HOSTILE = {
