@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from bench import postgres
 from bench.leads import record_of
 from bench.processes import BenchError, Process
-from integration.demo.stage import RULES, SERVE, clean_environment, find_port
+from integration.demo.stage import SERVE, clean_environment, find_port, rules_at_any_hour
 
 OURS = "Ringback, SQLite"
 OURS_POSTGRES = "Ringback, PostgreSQL"
@@ -150,7 +150,7 @@ class Stand:
         crm_said = crm.wait_for(json_line)
         self.sandbox = Sandbox(contact_centre.wait_for(json_line)["url"], crm_said["url"], crm_said["token"])
         self._settings = {
-            "RINGBACK_RULES": str(RULES),
+            "RINGBACK_RULES": str(rules_at_any_hour(self.folder)),
             "CXONE_BASE_URL": self.sandbox.contact_centre_url,
             "CXONE_CLIENT_ID": "sandbox-client",
             "CXONE_CLIENT_SECRET": "sandbox-secret",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from integration.demo.stage import RULES, SERVE, Child, clean_environment, find_port
+from integration.demo.stage import SERVE, Child, clean_environment, find_port, rules_at_any_hour
 from integration.ledger import LeadRow, Ledger, open_database
 from integration.model import LeadId, LeadState, WritebackState
 from integration.sandbox.contact_centre import ContactCentre
@@ -69,7 +69,7 @@ class Rig:
         return {
             **clean_environment(),
             "DATABASE_URL": self.database_url,
-            "RINGBACK_RULES": str(RULES),
+            "RINGBACK_RULES": str(rules_at_any_hour(self.folder)),
             "CXONE_BASE_URL": self.contact_centre.url,
             "CXONE_CLIENT_ID": "sandbox-client",
             "CXONE_CLIENT_SECRET": "sandbox-secret",

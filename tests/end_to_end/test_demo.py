@@ -18,9 +18,11 @@ import pytest
 
 from integration.demo import run_demo, stage, witness
 from integration.demo.judge import problems_of_journal
-from integration.demo.stage import ROOT, RULES, Stage, admins_rules_differ
+from integration.demo.stage import ROOT, RULES, Stage, admins_rules_differ, rules_at_any_hour
 from integration.demo.stories import STORIES
+from integration.house import Terms
 from integration.http import Client
+from integration.rules import load_rules, run_tests
 from tests.end_to_end.rig import wait_until
 
 pytestmark = pytest.mark.slow
@@ -286,3 +288,16 @@ def _is_gone(url: str) -> bool:
     host, _, port = url.removeprefix("http://").partition(":")
     with contextlib.closing(socket.socket()) as sock:
         return sock.connect_ex((host, int(port))) != 0
+
+
+def test_the_rules_at_any_hour_are_the_shipped_ones_line_by_line_without_what_the_clock_decides(tmp_path: Path) -> None:
+    lines = rules_at_any_hour(tmp_path).read_text(encoding="utf-8").splitlines()
+    shipped = RULES.read_text(encoding="utf-8").splitlines()
+    assert all(new in (old, f"# {old}") for new, old in zip(lines, shipped, strict=True))
+    declared = {"OUR_CRM_SECRET", "OUR_CRM_TOKEN", "CRM_URL"}
+    whole = load_rules("\n".join(shipped), name="r", environ={}, declared=declared)
+    rules = load_rules("\n".join(lines), name="r", environ={}, declared=declared)
+    assert (rules.house.hours, rules.house.terms) == (None, Terms())
+    assert [test.name for test in rules.tests] == [test.name for test in whole.tests if test.at is None]
+    assert (rules.rules, rules.warnings) == (whole.rules, ())
+    assert all(result.passed for result in run_tests(rules))
