@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 
-from integration.model import LeadState, Next, Reason
+from integration.dialers import Ticket
+from integration.model import CallRequest, LeadState, Next, Outcome, Reason
 from integration.settings import Dialing
 from tests.ledger.conftest import World
 from tests.pipeline.conftest import PLACED, RULES, Stage, not_placed
@@ -96,3 +99,106 @@ def test_a_refusal_comes_before_a_rehearsal(stage: Stage) -> None:
     stage.pipeline = stage.built(ruled("consent: required"), Dialing(everybody=False))
     assert stage.advance(stage.lead()) is LeadState.BLOCKED
     assert stage.advance(stage.lead(Consent="yes")) is LeadState.REHEARSED
+
+
+# ---- the calling hours --------------------------------------------------------------------------
+
+HOURS = "hours: {everywhere: {mon-fri: 09:00-20:00}}"
+MORNING = datetime(2050, 11, 21, 16, 0, tzinfo=UTC)  # a Monday, eleven o'clock in New York
+NIGHT = datetime(2050, 11, 22, 4, 0, tzinfo=UTC)  # eleven at night there
+# So far ahead that the clock of the database, which is the real one, is always before the end of a verdict.
+
+
+def test_outside_the_hours_a_lead_waits_and_is_called_when_they_open(stage: Stage, world: World) -> None:
+    clock = [NIGHT]
+    stage.pipeline = stage.built(ruled(HOURS), clock=lambda: clock[0])
+    lead_id = stage.lead()
+    assert stage.advance(lead_id) is LeadState.WAITING
+    lead = stage.story(lead_id).lead
+    assert (lead.reason, lead.detail.partition(": ")[0]) == ("outside_hours", "until 2050-11-22 09:00 America/New_York")
+    opens = datetime(2050, 11, 22, 14, 0, tzinfo=UTC)
+    due = datetime.fromtimestamp(world.value("SELECT due_at FROM lead") / 1000, UTC)
+    assert opens <= due < opens + timedelta(minutes=15)
+    assert stage.told(lead_id) == {"call_id": None, "result": None, "why": None}  # waiting is no result
+    assert stage.dialer.calls == []
+    clock[0] = due
+    world.time_passes()
+    assert stage.advance(lead_id) is LeadState.CALLED
+    assert [entry.what for entry in stage.story(lead_id).history][:4] == ["received", "waiting", "dialing", "called"]
+
+
+def test_a_lead_that_came_at_night_has_its_fifteen_minutes_in_the_morning(stage: Stage, world: World) -> None:
+    clock = [MORNING]
+    stage.pipeline = stage.built(ruled(HOURS), clock=lambda: clock[0])
+    stage.dialer.script = [not_placed(Reason.NOT_SENT, Next.RETRY), not_placed(Reason.NOT_SENT, Next.RETRY), PLACED]
+    lead_id = stage.lead()
+    stage.advance(lead_id)
+    clock[0] = NIGHT
+    world.time_passes()
+    assert stage.advance(lead_id) is LeadState.WAITING
+    assert world.value("SELECT COUNT(*) FROM lead WHERE give_up_at IS NULL") == 1
+    clock[0] = MORNING + timedelta(days=1)
+    for state in (LeadState.WAITING, LeadState.CALLED):
+        world.time_passes()
+        assert stage.advance(lead_id) is state
+
+
+def test_a_call_that_failed_at_the_last_minute_is_not_tried_again_at_night(stage: Stage, world: World) -> None:
+    clock = [datetime(2050, 11, 22, 0, 59, 59, tzinfo=UTC)]
+    stage.pipeline = stage.built(ruled(HOURS), clock=lambda: clock[0])
+    stage.dialer.script = [not_placed(Reason.RATE_LIMITED, Next.RETRY, 30.0), PLACED]
+    lead_id = stage.lead()
+    assert stage.advance(lead_id) is LeadState.WAITING
+    clock[0] += timedelta(seconds=30)
+    world.time_passes()
+    world.pause_is_due()
+    assert stage.advance(lead_id) is LeadState.WAITING
+    assert stage.story(lead_id).lead.reason == "outside_hours"
+    assert len(stage.dialer.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "record", "ends", "told"),
+    [
+        (f"{HOURS[:-1]}, outside: skip}}", {}, ("skipped", "outside_hours"), "it is mon 23:00 in America/New_York"),
+        (HOURS, {"Country": "Germany", "Phone": "+49 800 0000000"}, ("blocked", "toll_free_number"), ""),
+        ("hours: {DE: {mon: 09:00-10:00}}", {}, ("parked", "outside_hours"), "no calling hours are set for US"),
+    ],
+)
+def test_what_does_not_wait_is_told_to_the_crm(
+    stage: Stage, line: str, record: dict[str, object], ends: tuple[str, str], told: str
+) -> None:
+    stage.pipeline = stage.built(ruled(line), clock=lambda: NIGHT)
+    lead_id = stage.lead(**record)
+    state, reason = ends
+    assert stage.advance(lead_id) == state
+    assert stage.story(lead_id).lead.reason == reason
+    heard = stage.told(lead_id)
+    assert heard["result"] == state
+    assert str(heard["why"]).startswith(told)
+
+
+def test_a_rehearsal_does_not_wait_and_says_for_what_it_would(stage: Stage) -> None:
+    stage.pipeline = stage.built(ruled(HOURS), Dialing(everybody=False), clock=lambda: NIGHT)
+    lead_id = stage.lead()
+    assert stage.advance(lead_id) is LeadState.REHEARSED
+    assert "only rehearsed; it would wait until 2050-11-22 09:00 America/New_York: it is " in str(
+        stage.told(lead_id)["why"]
+    )
+
+
+def test_a_request_does_not_leave_after_the_hours_have_ended(stage: Stage) -> None:
+    """The verdict's end bounds the time to send, so that a slow connection rings nobody a moment too late."""
+    ends = datetime(2050, 11, 22, 1, 0, tzinfo=UTC)
+    stage.pipeline = stage.built(ruled(HOURS), clock=lambda: ends - timedelta(seconds=0.5))
+    given: list[float] = []
+    place = stage.dialer.place
+
+    def remember(ticket: Ticket, call: CallRequest, send_by: float) -> Outcome:
+        given.append(send_by - time.monotonic())
+        return place(ticket, call, send_by)
+
+    with patch.object(stage.dialer, "place", remember):
+        stage.advance(stage.lead())
+    (left,) = given
+    assert left <= 0.5
