@@ -131,10 +131,14 @@ def test_what_was_said_stays_true_until_the_instant_it_names(data, names, weeks)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data(), some_zones, st.lists(st.sampled_from(["AL", "PA", "RI", "TX", "UT"]), unique=True, max_size=3))
-def test_states_and_their_holidays_only_ever_narrow(data, names, states):
+@given(
+    st.data(),
+    some_zones,
+    st.one_of(office, a_week),
+    st.lists(st.sampled_from(["AL", "PA", "RI", "TX", "UT"]), unique=True, max_size=3),
+)
+def test_states_and_their_holidays_only_ever_narrow(data, names, country, states):
     at = data.draw(moments(names))
-    country = days(mon_sun="08:00-21:00")
     table = in_force({})
     hours = Hours(None, {"US": Week.of(country)}, table)
     without = look(hours, in_zones(*names, countries=["US"]), at)

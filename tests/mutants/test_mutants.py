@@ -113,6 +113,36 @@ MUTANTS = {
         "            self._lanes[source] = lane\n            self._lanes.move_to_end(source, last=False)\n",
         "tests/pipeline/test_local_runner.py::test_a_source_that_floods_delays_another_by_one_lead_each_time",
     ),
+    "one candidate zone is enough": Mutant(
+        "integration/house/windows.py",
+        "for name in names[1:]:",
+        "for name in names[:0]:",
+        "tests/house/test_windows_properties.py::test_open_is_open_in_every_zone_under_every_rule",
+    ),
+    "a day has one distance from UTC": Mutant(
+        "integration/house/windows.py",
+        "for probe in range(begin + HOUR_SECONDS, end + 1, HOUR_SECONDS):",
+        "for probe in range(0):",
+        "tests/house/test_windows_properties.py::test_around_every_change_of_clocks_the_answer_is_the_wall_clocks",
+    ),
+    "a window closes a minute late": Mutant(
+        "integration/house/windows.py",
+        "midnight + 60 * last) for",
+        "midnight + 60 * last + 60) for",
+        "tests/house/test_windows_properties.py::test_openings_and_ends_are_the_earliest",
+    ),
+    "a state widens the hours of its country": Mutant(
+        "integration/house/windows.py",
+        "        week &= rule.week\n",
+        "        week = rule.week\n",
+        "tests/house/test_windows_properties.py::test_states_and_their_holidays_only_ever_narrow",
+    ),
+    "an address hides where the number is from": Mutant(
+        "integration/house/zones.py",
+        "    if parsed is not None and number_country is not None:\n",
+        "    if parsed is not None and number_country is not None and not search.zones:\n",
+        "tests/house/test_zones.py::test_one_source_never_takes_a_candidate_from_another",
+    ),
 }
 
 
