@@ -117,7 +117,7 @@ MUTANTS = {
         "integration/house/windows.py",
         "for name in names[1:]:",
         "for name in names[:0]:",
-        "tests/house/test_windows_properties.py::test_open_is_open_in_every_zone_under_every_rule",
+        "tests/house/test_windows.py::test_every_candidate_zone_must_be_open",
     ),
     "a day has one distance from UTC": Mutant(
         "integration/house/windows.py",
@@ -135,13 +135,13 @@ MUTANTS = {
         "integration/house/windows.py",
         "        week &= rule.week\n",
         "        week = rule.week\n",
-        "tests/house/test_windows_properties.py::test_states_and_their_holidays_only_ever_narrow",
+        "tests/house/test_windows.py::test_a_state_never_widens_the_countrys_hours",
     ),
     "an address hides where the number is from": Mutant(
         "integration/house/zones.py",
         "    if parsed is not None and number_country is not None:\n",
         "    if parsed is not None and number_country is not None and not search.zones:\n",
-        "tests/house/test_zones.py::test_one_source_never_takes_a_candidate_from_another",
+        "tests/house/test_zones.py::test_every_source_adds_its_candidates_and_says_how",
     ),
 }
 
