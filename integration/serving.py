@@ -244,6 +244,7 @@ def _warm_up(dialer: Dialer, rules: Rules) -> None:
     Nothing depends on it: a lead that comes earlier, or after a failure here, asks for itself.
     """
     from integration.dialers import DialerError  # noqa: PLC0415
+    from integration.house import read_tables  # noqa: PLC0415
     from integration.log import describe_error, get_log  # noqa: PLC0415
     from integration.rules import run_tests  # noqa: PLC0415
 
@@ -255,6 +256,8 @@ def _warm_up(dialer: Dialer, rules: Rules) -> None:
         except Exception as error:  # noqa: BLE001 - a thread of its own: nobody else would say what happened
             get_log().error("dialer.not_ready", account=account.key, error=describe_error(error))
     run_tests(rules)  # loads what reading the first phone number would otherwise wait for
+    if rules.house.hours is not None:
+        read_tables()
     gc.collect()
     gc.freeze()  # what stays for good is not looked through again: each time that held up every thread for 35 ms
 

@@ -9,7 +9,7 @@ from integration.house.us_states import Override, StateRule, in_force
 from integration.house.weeks import BadHours, Week, Window, read_days, read_windows
 from integration.house.windows import Hours, Opening, OpeningKind, Seen, look
 from integration.house.words import Told, tell, when
-from integration.house.zones import Zones, find_zones, read_us_state, read_zone
+from integration.house.zones import Zones, find_zones, read_tables, read_us_state, read_zone
 
 __all__ = [
     "GRANTED",
@@ -34,6 +34,7 @@ __all__ = [
     "judge",
     "look",
     "read_days",
+    "read_tables",
     "read_us_state",
     "read_windows",
     "read_zone",

@@ -102,6 +102,14 @@ def load_zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
+def read_tables() -> None:
+    """Read what the first lead would otherwise wait for: some 10 ms."""
+    for read in (_aliases, _known_folded, _links, _area_codes, _us_zips, _us_zip_zones):
+        read()
+    for country in STATES:
+        _states(country)
+
+
 def tzdata_version() -> str:
     """The release of the tz database whose rules are used, e.g. `2026f`."""
     first, *_ = resources.files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text("utf-8").splitlines()
@@ -142,7 +150,7 @@ class _Search:
             self._us_address(state, postal_code)
         elif country in STATES:
             self._address(country, state, postal_code)
-        if is_given and (only := _only_zone(country)) is not None:
+        elif is_given and (only := _only_zone(country)) is not None:
             self.add([only], f"the record's country {country}")
 
     def _us_address(self, state: Tree, postal_code: Tree) -> None:
@@ -389,15 +397,21 @@ def _country_zones() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _links() -> Mapping[str, str]:
-    """Former names -> today's: Asia/Calcutta -> Asia/Kolkata. A name that a country uses is never former."""
-    used = {name for names in _country_zones().values() for name in names}
+    """Other names -> today's: Asia/Calcutta -> Asia/Kolkata."""
     text = resources.files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text("utf-8")
     lines = (line.split() for line in text.splitlines() if line.startswith("L "))
-    return {former: target for _, target, former in lines if former not in used}
+    return {other: target for _, target, other in lines}
 
 
+@cache
 def _current_name(name: str) -> str:
-    return _links().get(name, name)
+    """Today's name of a zone. One that a country uses is that already, whatever the tz database links it to."""
+    return name if name in _of_countries() else _links().get(name, name)
+
+
+@cache
+def _of_countries() -> frozenset[str]:
+    return frozenset(name for names in _country_zones().values() for name in names)
 
 
 # Two zones that agree at all these moments are taken for one clock.

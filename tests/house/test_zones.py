@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integration.house import find_zones, read_zone
-from integration.house.zones import _known, load_zone, read_us_state, tzdata_version
+from integration.house import find_zones, read_tables, read_zone
+from integration.house.zones import _known, _links, _us_zips, load_zone, read_us_state, tzdata_version
 
 NEW_YORK, CHICAGO, DENVER, PACIFIC = "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"
 MANHATTAN, HOUSTON, BERLIN, LONDON = "+12125550123", "+17135550123", "+493012345678", "+442079460958"
@@ -279,6 +279,11 @@ def test_one_source_never_takes_a_candidate_from_another(number, time_zone, coun
         assert sure <= set(together.found)
         assert set(one.us_states) <= set(together.us_states)
         assert set(one.countries) <= set(together.countries)
+
+
+def test_the_tables_can_be_read_beforehand():
+    read_tables()
+    assert _us_zips.cache_info().currsize == _links.cache_info().currsize == 1
 
 
 # ---- the data of zones ------------------------------------------------------------------------------
