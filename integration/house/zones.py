@@ -8,7 +8,7 @@ of all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -33,6 +33,7 @@ from integration.model import Tree
 
 MAX_TEXT = 120  # characters of a field that still names a zone, a state or a postal code
 ONLY_ISLANDS = frozenset({"ES", "PT"})  # countries of which not every state is listed
+POSTAL_DIGITS = {"AU": 4, "ES": 5}
 NORTH_AMERICA = 1  # the country code that twenty countries share
 
 
@@ -79,8 +80,7 @@ def find_zones(
     search.address(country or number_country, state, postal_code, is_given=country is not None)
     if parsed is not None and number_country is not None:
         search.number(parsed, number_country)
-    if not search.zones:
-        search.anywhere()
+    search.anywhere()
     return search.done()
 
 
@@ -127,8 +127,11 @@ class _Search:
     countries: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, list[str]] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    placed: set[str] = field(default_factory=set)  # countries in which a source has said where
 
-    def add(self, names: Iterable[str], how: str) -> None:
+    def add(self, names: Collection[str], how: str, country: str | None = None) -> None:
+        if country is not None and names:
+            self.placed.add(country)
         for name in names:
             ways = self.zones.setdefault(_current_name(name), [])
             if how not in ways:
@@ -151,7 +154,7 @@ class _Search:
         elif country in STATES:
             self._address(country, state, postal_code)
         elif is_given and (only := _only_zone(country)) is not None:
-            self.add([only], f"the record's country {country}")
+            self.add([only], f"the record's country {country}", country)
 
     def _us_address(self, state: Tree, postal_code: Tree) -> None:
         code = self._state("US", state)
@@ -161,20 +164,19 @@ class _Search:
             self.doubts.append("the field `postal_code` is no ZIP code of a place")
         if prefix is not None and zip_state is not None:
             self.states.setdefault(zip_state, []).append(f"ZIP code {prefix}..")
-            self.add(_us_zip_zones().get(prefix) or _states("US").zones[zip_state], f"ZIP code {prefix}..")
+            self.add(_us_zip_zones().get(prefix) or _states("US").zones[zip_state], f"ZIP code {prefix}..", "US")
         if code is not None:
             self.states.setdefault(code, []).append(f"state {code}")
             if code != zip_state:  # else the ZIP code has said it more exactly
-                self.add(_states("US").zones[code], f"state {code}")
+                self.add(_states("US").zones[code], f"state {code}", "US")
 
     def _address(self, country: str, state: Tree, postal_code: Tree) -> None:
         code = self._state(country, state)
         names = _postal_zones(country, postal_code)
         of_state = () if code is None else _states(country).zones[code]
-        if names:
-            self.add(names, "the beginning of the postal code")
+        self.add(names, "the beginning of the postal code", country)
         if code is not None and not set(names) & set(of_state):
-            self.add(of_state, f"state {code}")
+            self.add(of_state, f"state {code}", country)
 
     def _state(self, country: str, state: Tree) -> str | None:
         text = _text(state)
@@ -196,16 +198,17 @@ class _Search:
             names = own or names
         if not names and (only := _only_zone(country)) is not None:
             names = [only]
-        self.add(names, how)
+        self.add(names, how, country)
         state = _area_codes().get(area) if country == "US" else None
         if state is not None:
             self.states.setdefault(state, []).append(how)
 
     def anywhere(self) -> None:
-        """Nothing says more than the country, so the person may be anywhere in it."""
+        """In each country that is named and in which nothing says where, the person may be anywhere."""
         for country in self.countries:
-            names = _us_mainland() if country == "US" else _country_zones().get(country, ())
-            self.add(names, f"anywhere in {country}")
+            own = _country_zones().get(country, ())
+            if country not in self.placed and not self.zones.keys() & set(own):
+                self.add(_us_mainland() if country == "US" else own, f"anywhere in {country}")
 
     def done(self) -> Zones:
         return Zones(_sorted(self.zones), _sorted(self.countries), _sorted(self.states), tuple(self.doubts))
@@ -317,6 +320,8 @@ def _us_zip_zones() -> Mapping[str, tuple[str, ...]]:
 
 def _postal_zones(country: str, value: Tree) -> tuple[str, ...]:
     text = _text(value).upper()
+    if text.isdigit():
+        text = text.zfill(POSTAL_DIGITS.get(country, 0))  # a number has lost its leading zeros
     for names, spans in POSTAL_ZONES.get(country, {}).items():
         for span in spans.split(", "):
             first, _, last = span.partition("-")
