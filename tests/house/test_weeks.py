@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.house.weeks import ALWAYS, MIDNIGHT, BadHours, Week, merged, met, read_days, read_windows
@@ -121,6 +121,7 @@ def test_all_day_is_every_minute():
 STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).filter(lambda s: s[0] < s[1]), max_size=6)
 
 
+@settings(deadline=None)
 @given(STRETCHES, STRETCHES)
 def test_stretches_are_joined_and_cut_minute_by_minute(one, other):
     def minutes(stretches):
@@ -132,6 +133,7 @@ def test_stretches_are_joined_and_cut_minute_by_minute(one, other):
     assert all(first[1] < second[0] for first, second in itertools.pairwise(joined))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 6), STRETCHES), st.dictionaries(st.integers(0, 6), STRETCHES))
 def test_two_weeks_are_open_where_both_are(one, other):
     mine, theirs = Week.of(one), Week.of(other)

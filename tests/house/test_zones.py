@@ -6,7 +6,7 @@ import string
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.house import find_zones, read_tables, read_zone
@@ -62,11 +62,13 @@ def test_nothing_but_the_country_means_anywhere_in_it():
     assert {"Pacific/Honolulu", NEW_YORK, CHICAGO, "America/Adak"} <= set(zones.found)
     assert "Pacific/Guam" not in zones.found
     assert set(zones.found.values()) == {("anywhere in US",)}
+    assert {"FL", "TX"} < set(zones.us_states)
 
 
 def test_a_country_in_which_nothing_says_where_is_everywhere_in_it():
     german_number = find_zones(BERLIN, country="US")
     assert {"Europe/Berlin", NEW_YORK, "Pacific/Honolulu"} <= set(german_number.found)
+    assert {"FL", "TX"} < set(german_number.us_states)
     assert {"Europe/London", "America/St_Johns", "America/Vancouver"} <= names(LONDON, country="CA")
     assert names("+14165550123", country="US") > {"America/Toronto", PACIFIC}
     assert names(BERLIN, country="US", time_zone="America/Denver") == {"Europe/Berlin", DENVER}
@@ -260,6 +262,7 @@ texts = st.one_of(
 real_numbers = st.sampled_from([MANHATTAN, HOUSTON, BERLIN, LONDON, "+61412345678", "+14165550123", "+919876543210"])
 
 
+@settings(deadline=None)
 @given(
     st.one_of(real_numbers, st.text(alphabet="+" + string.digits, max_size=16), st.text(max_size=20)),
     texts,
@@ -273,6 +276,7 @@ def test_nothing_in_a_record_is_an_error(number, time_zone, country, state, post
     assert list(zones.found) == sorted(zones.found)
 
 
+@settings(deadline=None)
 @given(
     real_numbers,
     st.sampled_from([None, "EST", "Europe/Berlin", "Pacific Time", "nonsense"]),
