@@ -209,7 +209,7 @@ class _Search:
             own = _country_zones().get(country, ())
             if country not in self.placed and not self.zones.keys() & set(own):
                 self.add(_us_mainland() if country == "US" else own, f"anywhere in {country}")
-                for state in _states("US").zones if country == "US" else ():
+                for state in US_AREA_CODES if country == "US" else ():
                     self.states.setdefault(state, []).append("anywhere in US")
 
     def done(self) -> Zones:
