@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, NewType
+from typing import Any, Literal, NewType
 
 LeadId = NewType("LeadId", int)
 AttemptId = NewType("AttemptId", int)
@@ -25,7 +25,7 @@ Tree = dict[str, "Tree"] | list["Tree"] | str | int | Decimal | bool | None
 class DeliveryState(StrEnum):
     """What became of one HTTP request of a CRM."""
 
-    STORED = "stored"  # it made at least one lead
+    STORED = "stored"  # it made at least one lead, or put numbers onto the do-not-call list
     IGNORED = "ignored"  # authentic, but `only:` says that its events are not for us
     DUPLICATE = "duplicate"  # its event had been received before
 
@@ -95,6 +95,8 @@ class Reason(StrEnum):
     ZONE_UNKNOWN = "zone_unknown"
     STALE_LEAD = "stale_lead"  # also skipped, where the rules say so
     OUTSIDE_HOURS = "outside_hours"  # parked where they never open; else waiting, or skipped where the rules say so
+    BURST_HELD = "burst_held"  # one of far more leads of its source than is normal
+    OPT_OUT_UNREAD = "opt_out_unread"  # somebody wants no calls, and it is not clear who
     # skipped
     RULE_SKIPS = "rule_skips"
     # blocked: this number is not dialled
@@ -110,6 +112,7 @@ class Reason(StrEnum):
     COOLDOWN = "cooldown"
     NUMBER_REFUSED = "number_refused"  # the dialer answered 400 or 422
     NO_CONSENT = "no_consent"
+    DO_NOT_CALL = "do_not_call"
     # waiting
     NUMBER_BUSY = "number_busy"  # another lead with this number is being dialled at this moment
     RATE_LIMITED = "rate_limited"
@@ -122,6 +125,10 @@ class Reason(StrEnum):
     DIALER_CONFIG = "dialer_config"  # a redirect, 405, 410: this address does not speak the API
     DIALER_REFUSED = "dialer_refused"  # another answer that proves that no call was placed
     TOO_LATE = "too_late"  # the worker was held up beyond `send_by`; nothing was sent
+    LIMIT_REACHED = "limit_reached"
+    PAUSED_BY_PERSON = "paused_by_person"
+    LET_GO = "let_go"  # a person let a withheld lead go, at a rate
+    LIST_UNREADABLE = "list_unreadable"  # the do-not-call list was made with another key
     # failed
     NOT_PLACED_IN_TIME = "not_placed_in_time"
     CLOSED_BY_PERSON = "closed_by_person"
@@ -218,6 +225,50 @@ class Verdict:
 GO = Verdict(VerdictKind.GO)  # nothing was asked, and nothing ends it
 
 
+# ---- how many ---------------------------------------------------------------------------------
+
+SCOPE_OF_ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` calls within any `seconds`."""
+
+    most: int
+    seconds: int
+    word: str  # what the admin calls that time: minute, hour or day
+
+    def __str__(self) -> str:
+        return f"{self.most} {'an' if self.word == 'hour' else 'a'} {self.word}"
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """More new leads of one source than this are held until a person has looked."""
+
+    more_than: int
+    within_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls the rules allow: of everything, of a source, of an account."""
+
+    everything: tuple[Limit, ...] = ()
+    sources: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    accounts: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    burst: Burst | None = None
+
+    def of(self, source: str, account: str) -> tuple[tuple[str, tuple[Limit, ...]], ...]:
+        """The scopes with limits that a call of this source and account counts in, in the order of their names."""
+        scopes = (
+            (SCOPE_OF_ALL, self.everything),
+            (f"account:{account}", self.accounts.get(account, ())),
+            (f"source:{source}", self.sources.get(source, ())),
+        )
+        return tuple((scope, limits) for scope, limits in scopes if limits)
+
+
 # ---- dialling -------------------------------------------------------------------------------
 
 
@@ -272,3 +323,4 @@ class HistoryEntry:
     at: datetime
     what: str
     detail: str
+    evidence: Mapping[str, Any] | None = None  # `rules`, their version, and `checks`: name, verdict, what was seen

@@ -11,7 +11,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -36,6 +36,7 @@ from integration.log import describe_error, get_log
 from integration.model import (
     AttemptId,
     CallRequest,
+    Check,
     Decision,
     DecisionKind,
     LeadId,
@@ -139,14 +140,14 @@ class Pipeline:
         verdict = self._judge(lead, decision)
         decision = as_judged(decision, verdict)
         if decision.kind is not DecisionKind.CALL:
-            return self._finish(lead, _STATES[decision.kind], decision)
+            return self._finish(lead, _STATES[decision.kind], decision, verdict.checks)
         assert decision.to is not None
         if self._s.dialing.withholds(decision.to):
-            return self._finish(lead, LeadState.REHEARSED, self._withheld(decision, verdict))
+            return self._finish(lead, LeadState.REHEARSED, self._withheld(decision, verdict), verdict.checks)
         if lead.gave_up:
             detail = f"the call could not be placed for 15 minutes: {lead.last_detail}"
             given_up = replace(decision, reason=Reason.NOT_PLACED_IN_TIME, detail=detail)
-            return self._finish(lead, LeadState.FAILED, given_up)
+            return self._finish(lead, LeadState.FAILED, given_up, verdict.checks)
         if verdict.kind is VerdictKind.WAIT:
             return self._wait(lead, decision, verdict)
         return self._dial(lead, decision, verdict)
@@ -182,8 +183,10 @@ class Pipeline:
         get_log().info("lead.waiting", lead=lead.id, reason=str(verdict.reason), until=until, detail=verdict.detail)
         return LeadState.WAITING
 
-    def _finish(self, lead: LeadWork, state: LeadState, decision: Decision) -> LeadState | None:
-        if not self._ledger.calls.finish(lead, lead.epoch, state, decision, self._s.rules.digest):
+    def _finish(
+        self, lead: LeadWork, state: LeadState, decision: Decision, checks: Sequence[Check] = ()
+    ) -> LeadState | None:
+        if not self._ledger.calls.finish(lead, lead.epoch, state, decision, self._s.rules.digest, checks=checks):
             return None
         log = get_log().error if state is LeadState.FAILED else get_log().info
         log(
@@ -225,6 +228,7 @@ class Pipeline:
             cooldown_seconds=self._s.cooldown_seconds,
             passes=claimed.passes,
             verdict=verdict,
+            limits=self._s.rules.limits,
         )
         if isinstance(begun, Begun):
             return self._place(lead, decision, ticket, begun, send_by)
@@ -358,6 +362,10 @@ class Pipeline:
             if settled is not None:
                 moved.append(lead_id)
         return moved
+
+    def let_in(self) -> int:
+        """Make due as many of the leads that wait for room as `limits:` has room for now. How many."""
+        return self._ledger.rates.let_in(self._s.rules.limits)
 
     def unrecorded(self) -> int:
         """How many outcomes are known here and not yet in the ledger."""

@@ -1,20 +1,23 @@
 """One lead's way to one call. Here the database keeps the promise that nobody is rung twice.
 
 `take` looks at a lead that may be moved; `claim`, `wait`, `begin` and `finish` succeed only for who saw its latest
-epoch. `begin` is one transaction: epoch, the verdict's instant, pauses, phone guard, attempt. The request may be
-sent only after it returned `Begun`, once. What came of it is recorded by `settle`, in a room of its own.
+epoch. `begin` is one transaction: epoch, the verdict's instant, people's brakes, pauses, do-not-call, limits, phone
+guard, attempt. The request may be sent only after it returned `Begun`, once. What came of it is recorded by `settle`,
+in a room of its own. Each line that these write into a lead's history carries what was asked and seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from integration.crash_points import reach
-from integration.ledger.database import ConstraintHeld, Database, Tx
+from integration.ledger import brakes, do_not_call, rates
+from integration.ledger.database import ConstraintHeld, Database, Row, Tx
 from integration.ledger.guards import holder, take_guard
-from integration.ledger.history import write_history
+from integration.ledger.history import evidence_of, write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
 from integration.ledger.pauses import COUNT, give_back, pause_if_asked, read_pauses, standing, take_probes
 from integration.ledger.settling import settle
@@ -34,17 +37,22 @@ from integration.model import (
     GO,
     MOVING_STATES,
     AttemptId,
+    Check,
+    CheckVerdict,
     Decision,
     LeadId,
     LeadState,
+    Limits,
     Outcome,
     Reason,
+    Tree,
     Verdict,
 )
 
 CLAIM_LEASE_SECONDS = 30.0  # a claimed lead whose worker says nothing for so long is free again: nothing was sent
 DIALING_LEASE_SECONDS = 120.0  # 6 times send_by and deadline together: no request is under way any more
 NO_PASSES: Mapping[str, int] = MappingProxyType({})
+NO_LIMITS = Limits()
 BUSY_WAIT_SECONDS = 10.0  # how long a lead waits while its number is being dialled for another
 SHORTEST_WAIT_SECONDS = 1.0  # where our clock is behind the database's, a verdict may name an instant that has passed
 FOR_EVER_MS = 2**62
@@ -74,7 +82,8 @@ _DIAL = f"""
            updated_at = {{now}}, lease_until = {{now}} + :lease, due_at = NULL, {_DECIDED}
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
       AND {{now}} < :valid_until
-    RETURNING attempts, epoch, {COUNT.format(account=":account")} AS pauses
+    RETURNING attempts, epoch, {COUNT.format(account=":account")} AS pauses, {brakes.COUNT} AS brakes,
+           {do_not_call.ASKED}
 """
 
 _MOVE = f"""
@@ -126,8 +135,9 @@ class _Lost(Exception):
 class Calls:
     """Moves leads. Every method raises LedgerUnavailable when the database does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, key: do_not_call.NumberKey | None = None) -> None:
         self._database = database
+        self._key = key
 
     def take(self, lead_id: LeadId) -> LeadWork | None:
         """The lead, if it may be moved now; None when another worker has it or nothing is due."""
@@ -166,14 +176,24 @@ class Calls:
         reach("claim.committed")
         return claimed
 
-    def finish(self, lead: LeadWork, epoch: int, state: LeadState, decision: Decision, rules_digest: str) -> bool:
+    def finish(
+        self,
+        lead: LeadWork,
+        epoch: int,
+        state: LeadState,
+        decision: Decision,
+        rules_digest: str,
+        *,
+        checks: Sequence[Check] = (),
+    ) -> bool:
         """End a lead without a call, with the decision's reason. False when another worker was first."""
         assert decision.reason is not None
         with self._database.write() as tx:
             values = {"id": lead.id, "epoch": epoch, "state": state, **_decided(decision, rules_digest)}
             if tx.run(_MOVE, {**values, "reason": decision.reason, "detail": decision.detail}) != 1:
                 return False
-            write_history(tx, lead.id, state, _because(decision.reason, decision.detail, decision))
+            told = _because(decision.reason, decision.detail, decision)
+            write_history(tx, lead.id, state, told, evidence_of(checks, rules_digest))
             enqueue_writeback(tx, lead.id)
             reach("finish.before_commit")
         reach("finish.committed")
@@ -188,7 +208,8 @@ class Calls:
         with self._database.write() as tx:
             if tx.run(_WAIT, {"id": lead.id, "epoch": epoch, **due, **told, **_decided(decision, rules_digest)}) != 1:
                 return False
-            write_history(tx, lead.id, LeadState.WAITING, _because(verdict.reason, verdict.detail, decision))
+            why = _because(verdict.reason, verdict.detail, decision)
+            write_history(tx, lead.id, LeadState.WAITING, why, evidence_of(verdict.checks, rules_digest))
             reach("wait.before_commit")
         reach("wait.committed")
         return True
@@ -218,19 +239,22 @@ class Calls:
         cooldown_seconds: float,
         passes: Mapping[str, int] = NO_PASSES,
         verdict: Verdict = GO,
+        limits: Limits = NO_LIMITS,
     ) -> Begun | Held | None:
         """Commit the intent to send one request. None when another worker moved the lead first, or when the
         verdict holds no longer by the database's clock: the lead is to be judged again.
 
         `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none.
         """
+        assert decision.account is not None
         turn = Claimed(epoch, passes)
         until = FOR_EVER_MS if verdict.until is None else milliseconds(verdict.until.timestamp())
         stated = {"account_id": account_id, "worker_id": worker_id, "valid_until": until}
         values = {**stated, **_decided(decision, rules_digest)}
         try:
             with self._database.write() as tx:
-                begun = _begin(tx, lead, turn, decision, values, cooldown_seconds=cooldown_seconds)
+                begin = _Beginning(tx, lead, turn, decision, rules_digest, self._key, [*verdict.checks])
+                begun = begin.begin(values, limits.of(lead.source, decision.account.key), cooldown_seconds)
                 reach("intent.before_commit")
         except _Lost:
             return None
@@ -293,29 +317,63 @@ def _claim(tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, obje
     return Claimed(row["epoch"], passes)
 
 
-def _begin(
-    tx: Tx, lead: LeadWork, turn: Claimed, decision: Decision, values: Mapping[str, object], *, cooldown_seconds: float
-) -> Begun | Held:
-    assert decision.account is not None
-    assert decision.to is not None
-    lease = milliseconds(DIALING_LEASE_SECONDS)
-    row = tx.one(_DIAL, {**values, "id": lead.id, "epoch": turn.epoch, "lease": lease})
-    if row is None:
-        raise _Lost
-    pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
-    stop = standing(pauses, turn.passes)
-    if stop is not None:
-        return _hold(tx, lead.id, row["epoch"], *stop, uncounted=1)
-    if not take_guard(tx, decision.to, lead.id, cooldown_seconds):
-        give_back(tx, turn.passes)
-        return _hold(tx, lead.id, row["epoch"], *_guarded(tx, decision.to), uncounted=1)
-    if take_probes(tx, pauses, turn.passes) is None:
-        raise _Lost  # looked at again within a second, and then held by the pause
-    stated = {"lead_id": lead.id, "n": row["attempts"], "caller_id": decision.account.caller_id}
-    attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated})
-    assert attempt is not None
-    write_history(tx, lead.id, LeadState.DIALING, _dialing(row["attempts"], decision))
-    return Begun(AttemptId(attempt["id"]), row["attempts"], attempt["intent_at"])
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """The last questions before one call, in their order. The first that says no stops it."""
+
+    tx: Tx
+    lead: LeadWork
+    turn: Claimed
+    decision: Decision
+    rules_digest: str
+    key: do_not_call.NumberKey | None
+    asked: list[Check]
+
+    def begin(self, values: Mapping[str, object], scopes: rates.Scopes, cooldown_seconds: float) -> Begun | Held:
+        tx, lead, decision = self.tx, self.lead, self.decision
+        assert decision.account is not None
+        assert decision.to is not None
+        of_brakes = brakes.scopes_of(lead.source, decision.account.key, decision.rule_name)
+        hidden = b"" if self.key is None else self.key.hide(decision.to)
+        names = {"id": lead.id, "epoch": self.turn.epoch, "lease": milliseconds(DIALING_LEASE_SECONDS)}
+        row = tx.one(_DIAL, {**values, **names, **of_brakes, "hidden": hidden})
+        if row is None:
+            raise _Lost
+        stop = brakes.braked(tx, row["brakes"], of_brakes, self.asked)
+        if stop is not None:
+            return self._held(row, stop)
+        pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
+        stop = standing(pauses, self.turn.passes)
+        if stop is not None:
+            return self._held(row, stop, gives_back=False)
+        stop = do_not_call.listed(row, self.key, self.asked) or rates.full(tx, scopes, self.asked)
+        if stop is not None:
+            return self._held(row, stop)
+        saw: dict[str, Tree] = {"lasts": f"{cooldown_seconds / 60:g} minutes"}
+        if not take_guard(tx, decision.to, lead.id, cooldown_seconds):
+            stop = _guarded(tx, decision.to)
+            self.asked.append(Check("cooldown", _VERDICTS[stop[0].state], {**saw, "found": stop[1]}))
+            return self._held(row, stop)
+        self.asked.append(Check("cooldown", "ok", saw))
+        if take_probes(tx, pauses, self.turn.passes) is None:
+            raise _Lost  # looked at again within a second, and then held by the pause
+        stated = {"lead_id": lead.id, "n": row["attempts"], "caller_id": decision.account.caller_id}
+        attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated})
+        assert attempt is not None
+        rates.note(tx, scopes, attempt["intent_at"], attempt["id"])
+        write_history(tx, lead.id, LeadState.DIALING, _dialing(row["attempts"], decision), self._evidence())
+        return Begun(AttemptId(attempt["id"]), row["attempts"], attempt["intent_at"])
+
+    def _held(self, row: Row, stop: tuple[SetBack, str], *, gives_back: bool = True) -> Held:
+        if gives_back:
+            give_back(self.tx, self.turn.passes)
+        return _hold(self.tx, self.lead.id, row["epoch"], *stop, uncounted=1, evidence=self._evidence())
+
+    def _evidence(self) -> str | None:
+        return evidence_of(self.asked, self.rules_digest)
+
+
+_VERDICTS: Mapping[LeadState, CheckVerdict] = {LeadState.WAITING: "wait", LeadState.BLOCKED: "refused"}
 
 
 def _guarded(tx: Tx, phone: str) -> tuple[SetBack, str]:
@@ -330,11 +388,20 @@ def _guarded(tx: Tx, phone: str) -> tuple[SetBack, str]:
     return SetBack(LeadState.BLOCKED, Reason.COOLDOWN), f"{rung} at {at} for lead {other['id']}{call}"
 
 
-def _hold(tx: Tx, lead_id: LeadId, epoch: int, after: SetBack, detail: str, *, uncounted: int = 0) -> Held:
+def _hold(
+    tx: Tx,
+    lead_id: LeadId,
+    epoch: int,
+    after: SetBack,
+    detail: str,
+    *,
+    uncounted: int = 0,
+    evidence: str | None = None,
+) -> Held:
     """Nothing is sent. An attempt that the lead had counted for itself is taken back."""
     if not put_back(tx, lead_id, epoch, after, detail, uncounted=uncounted):
         raise _Lost
-    write_history(tx, lead_id, after.state, f"{after.reason}: {detail}")
+    write_history(tx, lead_id, after.state, f"{after.reason}: {detail}", evidence)
     if after.state.is_result:
         enqueue_writeback(tx, lead_id)
     return Held(after.state, after.reason, detail)

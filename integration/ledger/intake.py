@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from integration.crash_points import reach
-from integration.ledger.database import Database, Params
+from integration.ledger.database import Database, Params, Tx
+from integration.ledger.do_not_call import ListUnreadable, NumberKey, add_numbers
 from integration.ledger.history import write_history
-from integration.ledger.steps import LeadWork
+from integration.ledger.steps import LeadWork, milliseconds
 from integration.ledger.writebacks import enqueue_writeback
-from integration.model import DeliveryId, DeliveryState, LeadId, LeadState, Reason
+from integration.model import Burst, DeliveryId, DeliveryState, LeadId, LeadState, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class NewEvent:
     dedupe_key: str  # `id:<text>` or `sha256:<hex>`, unique within the source
     parked: tuple[Reason, str] | None = None  # set when nothing can be decided: why, in words
     item: int = 0  # which event of the message it is; ignored ones count too
+    # The numbers of somebody who wants no calls. Such an event makes a lead only when a person must look (`parked`).
+    opted_out: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Receipt:
     parked: tuple[LeadId, ...]  # those of them that need a person
     work: tuple[LeadWork, ...]  # the others, as whoever moves them first need not read them again
     repeated: tuple[LeadId, ...]  # leads that had been received before
+    held: tuple[LeadId, ...] = ()  # those of `parked` that are beyond what is normal of their source
+    opted_out: int = 0  # numbers that are on the do-not-call list because of it
 
 
 _INSERT_DELIVERY = """
@@ -54,6 +59,20 @@ _SEEN_BEFORE = """
     WHERE lead.source = :source AND lead.dedupe_key = :dedupe_key
 """
 
+_ARRIVED = "INSERT INTO arrival (source, at, lead_id) VALUES (:source, :at, :lead_id)"
+_FORGET_ARRIVALS = "DELETE FROM arrival WHERE source = :source AND at <= :since"
+
+# Counts no further than is needed to know that there were too many.
+_ARRIVALS = """
+    SELECT COUNT(*) AS count FROM (
+        SELECT 1 FROM arrival WHERE source = :source AND at > :since LIMIT :most) AS lately
+"""
+
+_HOLD = """
+    UPDATE lead SET state = 'parked', reason = 'burst_held', detail = :detail, updated_at = {now} WHERE id = :id
+    RETURNING id
+"""
+
 _MARK_DUPLICATE = "UPDATE delivery SET state = 'duplicate', note = :note, body = :body WHERE id = :id"
 
 
@@ -65,8 +84,9 @@ def body_digest(body: bytes) -> str:
 class Intake:
     """Receives deliveries."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, key: NumberKey | None = None) -> None:
         self._database = database
+        self._key = key
 
     def receive(
         self,
@@ -77,11 +97,14 @@ class Intake:
         received_at_ms: int,
         events: Sequence[NewEvent],
         note: str = "",
+        burst: Burst | None = None,
     ) -> Receipt:
         """Keep one delivery and make its leads, in one durable transaction.
 
         No events: the delivery is kept as ignored, with the reason in `note`. An event whose key is known
-        makes no second lead. Raises LedgerUnavailable; then nothing was kept and the CRM must come again.
+        makes no second lead. Of more new leads than `burst` allows those beyond are parked. The numbers of opt-outs go
+        onto the do-not-call list; where that cannot be, the event makes a parked lead.
+        Raises LedgerUnavailable; then nothing was kept and the CRM must come again.
         """
         digest = body_digest(body)
         state = DeliveryState.STORED if events else DeliveryState.IGNORED
@@ -90,6 +113,9 @@ class Intake:
         work: list[LeadWork] = []
         repeated: list[LeadId] = []
         with self._database.write() as tx:
+            events, opted_out = self._list_opt_outs(tx, events, source)
+            if opted_out and not note:
+                note = f"opt-out: {opted_out} on the do-not-call list"
             row = tx.one(
                 _INSERT_DELIVERY,
                 {
@@ -123,6 +149,7 @@ class Intake:
                     enqueue_writeback(tx, lead_id)
                 else:
                     work.append(LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms))
+            held = [] if burst is None else _hold_burst(tx, burst, source, received_at_ms, work)
             keys = [{"source": source, "dedupe_key": event.dedupe_key} for event in again]
             for known in tx.each(_SEEN_BEFORE, keys):
                 assert known is not None
@@ -131,14 +158,55 @@ class Intake:
                     all_the_same = False
                     detail = f"the CRM sent this event again with another body, kept as delivery {delivery_id}"
                     write_history(tx, known["id"], "duplicate", detail)
-            if events and not created:
+            if again and not created:
                 state = DeliveryState.DUPLICATE
                 note = "the same body again" if all_the_same else "the same event with another body"
                 kept = None if all_the_same else body
                 tx.add(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
             reach("intake.before_commit")
         reach("intake.committed")
-        return Receipt(delivery_id, state, tuple(created), tuple(parked), tuple(work), tuple(repeated))
+        free = work[: len(work) - len(held)]
+        return Receipt(
+            delivery_id, state, tuple(created), (*parked, *held), tuple(free), tuple(repeated), tuple(held), opted_out
+        )
+
+    def _list_opt_outs(self, tx: Tx, events: Sequence[NewEvent], source: str) -> tuple[list[NewEvent], int]:
+        """Put the numbers of opt-outs onto the list. The events that make leads, and how many numbers there are."""
+        leads: list[NewEvent] = []
+        numbers: set[str] = set()
+        for event in events:
+            parked = event.parked
+            if event.opted_out:
+                try:
+                    add_numbers(tx, self._key, event.opted_out, f"source {source}")
+                    numbers.update(event.opted_out)
+                except ListUnreadable as error:
+                    parked = Reason.OPT_OUT_UNREAD, str(error)
+            if event.opted_out is None or parked is not None:
+                leads.append(event if parked is event.parked else replace(event, parked=parked))
+        return leads, len(numbers)
+
+
+def _hold_burst(tx: Tx, burst: Burst, source: str, received_at_ms: int, work: Sequence[LeadWork]) -> list[LeadId]:
+    """Park what is beyond the normal number of new leads, those held before counted as well. The leads it held."""
+    since = {"source": source, "since": received_at_ms - milliseconds(burst.within_seconds)}
+    row = tx.one(_ARRIVALS, {**since, "most": burst.more_than})
+    assert row is not None
+    room = burst.more_than - row["count"]
+    for lead in work:
+        tx.add(_ARRIVED, {"source": source, "at": received_at_ms, "lead_id": lead.id})
+    tx.add(_FORGET_ARRIVALS, since)
+    held = [lead.id for lead in work[room:]]
+    minutes = f"{burst.within_seconds / 60:g} minutes"
+    detail = (
+        f"more than {burst.more_than} new leads of {source} within {minutes}: held until a person has looked and said "
+        f"`ringback resume burst:{source}`"
+    )
+    tx.each(_HOLD, [{"id": lead_id, "detail": detail} for lead_id in held])
+    for lead_id in held:
+        write_history(tx, lead_id, LeadState.PARKED, f"{Reason.BURST_HELD}: {detail}")
+        enqueue_writeback(tx, lead_id)
+    return held
 
 
 def _key(event: NewEvent) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from integration.ledger.database import Database, Row, is_an_id
+from integration.ledger.history import read_evidence
 from integration.model import AttemptState, HistoryEntry, LeadId, LeadState, WritebackState
 
 
@@ -106,7 +107,7 @@ _STORY = f"""
 
 _ATTEMPTS = "SELECT * FROM attempt WHERE lead_id = :id ORDER BY n"
 _WRITEBACK = "SELECT * FROM writeback WHERE lead_id = :id"
-_STORED_HISTORY = "SELECT at, what, detail FROM history WHERE lead_id = :id ORDER BY id"
+_STORED_HISTORY = "SELECT at, what, detail, evidence FROM history WHERE lead_id = :id ORDER BY id"
 _COUNTS = "SELECT state, COUNT(*) AS n FROM lead GROUP BY state"
 _PAUSES = "SELECT scope, reason, message, since, probe_at FROM pause ORDER BY scope"
 
@@ -192,7 +193,7 @@ class Reading:
             content_type=row["content_type"],
             attempts=tuple(_attempt(one) for one in attempts),
             writeback=None if writeback is None else _writeback(writeback),
-            history=(received, *(HistoryEntry(_at(one["at"]), one["what"], one["detail"]) for one in history)),
+            history=(received, *map(_entry, history)),
         )
 
     def counts(self) -> dict[LeadState, int]:
@@ -251,6 +252,10 @@ def _lead(row: Row) -> LeadRow:
         call_status=row["call_status"],
         writeback_state=None if state is None else WritebackState(state),
     )
+
+
+def _entry(row: Row) -> HistoryEntry:
+    return HistoryEntry(_at(row["at"]), row["what"], row["detail"], read_evidence(row["evidence"]))
 
 
 def _attempt(row: Row) -> AttemptRow:

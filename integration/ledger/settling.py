@@ -15,13 +15,15 @@ from integration.ledger.guards import end_guard, free_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import put_back
 from integration.ledger.pauses import COUNT, learn, pause_if_asked
+from integration.ledger.rates import take_out
 from integration.ledger.steps import SetBack, Settled
 from integration.ledger.writebacks import enqueue_leased, enqueue_writeback
 from integration.model import AttemptId, AttemptState, LeadId, LeadState, Outcome, OutcomeKind, Reason
 
 _LOOK = f"""
     SELECT attempt.id, attempt.n, attempt.state, attempt.account, attempt.to_number, attempt.intent_at, attempt.call_id,
-           lead.epoch, lead.state AS lead_state, lead.attempts, {COUNT.format(account="attempt.account")} AS pauses
+           lead.epoch, lead.source, lead.state AS lead_state, lead.attempts,
+           {COUNT.format(account="attempt.account")} AS pauses
     FROM lead JOIN attempt ON attempt.lead_id = lead.id
     WHERE lead.id = :lead_id AND attempt.id = :id {{lock}}
 """
@@ -77,6 +79,7 @@ def _settle(
     _write_attempt(tx, attempt_id, outcome)
     if outcome.kind is OutcomeKind.NOT_PLACED:
         free_guard(tx, attempt["to_number"], lead_id)
+        take_out(tx, attempt["source"], attempt["account"], attempt["intent_at"], attempt_id)
     else:
         end_guard(tx, attempt["to_number"], lead_id, attempt["intent_at"])
     if attempt["pauses"]:

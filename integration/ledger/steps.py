@@ -63,6 +63,7 @@ class SetBack:
     reason: Reason
     wait_seconds: float = 0.0
     pause: str | None = None  # an account's key, or ALL_DIALING
+    by_house: bool = False  # rules of the house or a person want it to wait: its time to be placed does not run
 
 
 @dataclass(frozen=True, slots=True)

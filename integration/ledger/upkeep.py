@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integration.crash_points import reach
+from integration.ledger.brakes import OF_LEAD
 from integration.ledger.database import Database, Params
 from integration.ledger.history import write_history
 from integration.ledger.pauses import clear
@@ -93,18 +94,20 @@ _IN_TURNS = """
     ORDER BY turn, place, id LIMIT :most
 """
 
-# Leads that a pause put off, and the pause is no more. Looked for from outside, because a lead may be put off
+# Leads that a pause or a brake put off, and it is no more. Looked for from outside, because a lead may be put off
 # just while the pause ends.
 _RESUME = f"""
     UPDATE lead SET due_at = {{now}} WHERE id IN (
         SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}}
         AND (reason = 'dialing_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = '*')
-             OR reason = 'account_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = lead.account))
+             OR reason = 'account_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = lead.account)
+             OR reason = 'paused_by_person' AND NOT EXISTS (SELECT 1 FROM brake WHERE scope IN {OF_LEAD}))
         ORDER BY id {{skip_locked}})
 """
 
 _SOMETHING_IS_PAUSED = f"""
-    SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND reason IN ('dialing_paused', 'account_paused') LIMIT 1
+    SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting'
+    AND reason IN ('dialing_paused', 'account_paused', 'paused_by_person') LIMIT 1
 """
 
 _WAKE_THE_REFUSED = f"""

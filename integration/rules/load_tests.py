@@ -33,6 +33,8 @@ PARKED_BEFORE_RECORD = (
     Reason.NO_RECORD,
     Reason.NEEDS_FETCH,
     Reason.TOO_MANY_ITEMS,
+    Reason.BURST_HELD,
+    Reason.OPT_OUT_UNREAD,
     Reason.SOURCE_GONE,
     Reason.POISON,
 )

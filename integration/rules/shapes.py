@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from integration.house import House
-from integration.model import Account, Decision, DecisionKind, LeadState, Reason, Tree
+from integration.model import Account, Decision, DecisionKind, LeadState, Limits, Reason, Tree
 from integration.payload import Form, ItemsPath, Path
 from integration.phone import PhonePolicy
 from integration.rules.conditions import Condition
@@ -130,6 +130,8 @@ class Source:
     handshake: Handshake | None = None
     needs_fetch: bool = False  # the event holds no more than the record's id
     preset: str | None = None
+    opt_out: Condition | None = None  # its field names are paths too: an event that says that somebody wants no calls
+    opt_out_paths: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class Rules:
     tests: tuple[RulesTest, ...] = ()
     warnings: tuple[Mistake, ...] = ()
     house: House = field(default_factory=House)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +182,13 @@ class Event:
     """An event for us.
 
     `key` is `id:<text>`, or `sha256:<hex>` of an item without an id of its own. None: the message is the
-    event, has no usable id, and is known again by its body. `item` counts from 0 in the message.
+    event, has no usable id, and is known again by its body. `item` counts from 0 in the message. `opts_out`: it
+    says that somebody wants no calls, and makes no lead to ring.
     """
 
     key: str | None
     item: int = 0
+    opts_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

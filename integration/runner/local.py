@@ -161,7 +161,8 @@ class LocalRunner:
             self._writebacks.add(lead_id, NO_SOURCE)
         self._recover(alone=False)
         if self._ledger.upkeep.resume():
-            get_log().info("dialing.resumed", why="a call was taken again")
+            get_log().info("dialing.resumed", why="a pause has ended")
+        self._pipeline.let_in()
         for lead_id, source in self._due_leads().items():
             self._dials.add(lead_id, source)
         for lead_id, source in self._ledger.upkeep.due_writebacks().items():

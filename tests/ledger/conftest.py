@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from integration.ledger import Begun, Held, LeadWork, Ledger, NewEvent, SetBack, migrate, open_database
+from integration.ledger import Begun, Held, LeadWork, Ledger, NewEvent, NumberKey, SetBack, migrate, open_database
 from integration.model import (
     Account,
     Decision,
     DecisionKind,
     LeadId,
     LeadState,
+    Limits,
     Next,
     Outcome,
     OutcomeKind,
@@ -53,10 +54,16 @@ def shared_ledger(postgres_server: PostgresServer) -> Iterator[Ledger]:
     postgres_server.drop(url)
 
 
+TABLES = (
+    "history", "writeback", "pause", "phone_guard", "attempt", "worker", "lead", "delivery",
+    "do_not_call", "do_not_call_key", "brake", "limit_scope", "limit_use", "arrival",
+)  # fmt: skip
+
+
 def emptied(ledger: Ledger) -> str:
     """The same database without a row: many times faster than a new one."""
     with ledger.database.write() as tx:
-        for table in ("history", "writeback", "pause", "phone_guard", "attempt", "worker", "lead", "delivery"):
+        for table in TABLES:
             tx.run(f"DELETE FROM {table}")
         tx.run("ALTER SEQUENCE lead_id_seq RESTART")
     return ledger.database.url
@@ -77,13 +84,18 @@ class World:
     def __init__(self, ledger: Ledger) -> None:
         self.url = ledger.database.url
         self.ledger = ledger
+        self.limits = Limits()
         self._keys = itertools.count(1)
 
-    def lead(self) -> LeadId:
+    def lead(self, source: str = "crm", received_at_ms: int = 1) -> LeadId:
         """A new lead."""
         event = NewEvent(f"id:{next(self._keys)}")
         receipt = self.ledger.intake.receive(
-            source="crm", body=b'{"Id": "7"}', content_type="application/json", received_at_ms=1, events=[event]
+            source=source,
+            body=b'{"Id": "7"}',
+            content_type="application/json",
+            received_at_ms=received_at_ms,
+            events=[event],
         )
         return receipt.created[0]
 
@@ -114,7 +126,12 @@ class World:
             rules_digest="digest",
             worker_id="worker",
             cooldown_seconds=cooldown_seconds,
+            limits=self.limits,
         )
+
+    def use_key(self, secret: str | None) -> None:
+        """From now on this world's process has this key of the do-not-call list."""
+        self.ledger = Ledger(self.ledger.database, None if secret is None else NumberKey(secret))
 
     def begun(self, lead_id: LeadId, to: str = NUMBER, account: Account = EAST) -> Begun:
         begun = self.begin(lead_id, to, account)
@@ -145,6 +162,18 @@ class World:
         story = self.ledger.reading.story(lead_id)
         assert story is not None
         return story.lead.reason
+
+    def detail(self, lead_id: LeadId) -> str:
+        story = self.ledger.reading.story(lead_id)
+        assert story is not None
+        return story.lead.detail
+
+    def asked(self, lead_id: LeadId) -> dict[str, tuple[str, Mapping[str, object]]]:
+        """The checks of the last line of the lead's history that has any: what each said and saw."""
+        story = self.ledger.reading.story(lead_id)
+        assert story is not None
+        evidence = [entry.evidence for entry in story.history if entry.evidence is not None][-1]
+        return {check["name"]: (check["verdict"], check["saw"]) for check in evidence["checks"]}
 
     def history(self, lead_id: LeadId) -> list[str]:
         story = self.ledger.reading.story(lead_id)

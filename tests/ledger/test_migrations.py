@@ -97,6 +97,39 @@ def test_both_databases_have_the_same_tables_columns_and_indexes(tmp_path: Path,
         engine.dispose()
 
 
+def test_the_release_before_goes_on_while_the_new_schema_is_there(empty_url: str) -> None:
+    migrate(empty_url)
+    database = open_database(empty_url)
+    with database.write() as tx:
+        for statement in OLD_LEAD:
+            tx.run(statement)
+    with database.read() as tx:
+        row = tx.one("SELECT what, evidence FROM history")
+    assert row is not None
+    assert (row["what"], row["evidence"]) == ("skipped", None)
+    database.close()
+
+
+# A lead and its history as release 0002 writes them.
+OLD_LEAD = (
+    "INSERT INTO delivery (source, received_at, state, note, body_sha256) VALUES ('crm', 1, 'stored', '', '')",
+    """INSERT INTO lead (delivery_id, item, source, dedupe_key, state, detail, received_at, updated_at)
+       VALUES (1, 0, 'crm', 'id:1', 'skipped', '', 1, 1)""",
+    "INSERT INTO history (lead_id, at, what, detail) VALUES (1, 1, 'skipped', 'rule_skips')",
+)
+
+
+def test_a_line_of_the_history_is_never_changed(empty_url: str) -> None:
+    migrate(empty_url)
+    database = open_database(empty_url)
+    with database.write() as tx:
+        for statement in OLD_LEAD:
+            tx.run(statement)
+    with pytest.raises(Exception, match="history is never changed"), database.write() as tx:
+        tx.run("UPDATE history SET detail = 'something else'")
+    database.close()
+
+
 def _shape(engine: sa.Engine) -> dict[str, object]:
     looker = sa.inspect(engine)
     return {
