@@ -114,6 +114,7 @@ def _read_for_serving(*, dials: bool) -> tuple[Settings, DialerSettings | None, 
     if rules is not None:
         public_url = environ.get("PUBLIC_URL", "").strip() or None
         mistakes += _not_about(unread, _missing_public_url(rules, public_url))
+        mistakes += _not_about(unread, missing_dnc_key(rules, environ.get("RINGBACK_DNC_KEY", "").strip()))
     if rules_error is not None and not mistakes:
         raise rules_error
     if settings is None or rules is None or mistakes:
@@ -183,6 +184,18 @@ def _missing_public_url(rules: Rules, public_url: str | None) -> list[str]:
     return [mistake]
 
 
+def missing_dnc_key(rules: Rules, key: str | None) -> list[str]:
+    """What is wrong when a source's opt-outs have no list to go to."""
+    sources = [name for name, source in rules.sources.items() if source.opt_out is not None]
+    if not sources or key:
+        return []
+    mistake = (
+        f"RINGBACK_DNC_KEY: not set, and the opt-outs of source {', '.join(sources)} go onto the do-not-call list; "
+        "make one with `openssl rand -hex 32`, and keep it as you keep the database"
+    )
+    return [mistake]
+
+
 # ---- the database -------------------------------------------------------------------------------
 
 
@@ -199,9 +212,10 @@ def open_ledger(settings: Settings, *, ask_first: bool = True, **how: Any) -> Le
 
     Raises LedgerUnavailable, LedgerInUse.
     """
-    from integration.ledger import Ledger, open_database  # noqa: PLC0415
+    from integration.ledger import Ledger, NumberKey, open_database  # noqa: PLC0415
 
-    return Ledger(open_database(settings.database_url, ask_first=ask_first, **how))
+    key = None if settings.dnc_key is None else NumberKey(settings.dnc_key)
+    return Ledger(open_database(settings.database_url, ask_first=ask_first, **how), key)
 
 
 def open_serving_ledger(settings: Settings, **how: Any) -> Ledger:

@@ -89,6 +89,26 @@ def read_phones(values: Sequence[Tree], country: str | None, policy: PhonePolicy
     return _first_dialable(read_phone(value, country, policy) for value in flat)
 
 
+def read_every(values: Sequence[Tree], country: str | None, policy: PhonePolicy) -> list[Phone | PhoneRefused]:
+    """Read several fields for all the numbers in them, dialled or not; an empty field is passed over.
+
+    Around a slash may stand two numbers, or one: every reading that gives a number counts.
+    """
+    region = country if country is not None else policy.read_as
+    found: list[Phone | PhoneRefused] = []
+    for value in values:
+        text = _text_of(value)
+        pieces = text if isinstance(text, PhoneRefused) else _pieces(text)
+        if isinstance(pieces, PhoneRefused):
+            found += [] if pieces.reason is Reason.NO_PHONE else [pieces]
+            continue
+        for piece in pieces:
+            parts = piece.split("/") if "/" in piece else []
+            read = [_read_piece(piece, region, policy), *(_read_number(part.strip(), region, policy) for part in parts)]
+            found += [one for one in read if one.e164 is not None] or read[:1]
+    return found
+
+
 def mask(e164: str) -> str:
     """A number as logs and pages may show it: its last two digits."""
     return f"+…{e164[-2:]}"

@@ -214,6 +214,7 @@ def _start(runner: Runner, ledger: Ledger, stopping: threading.Event) -> None:
 
     try:
         runner.start()
+        _look_at_the_list(ledger)
     except LedgerUnavailable:
         if ledger.database.dialect == "sqlite":
             raise
@@ -229,6 +230,7 @@ def _start_later(runner: Runner, ledger: Ledger, stopping: threading.Event) -> N
             demand_migrated(ledger)
             if not stopping.is_set():
                 runner.start()
+                _look_at_the_list(ledger)
         except LedgerUnavailable as error:
             get_log().error("database.unavailable", detail=str(error), next_look_seconds=START_AGAIN_SECONDS)
         except Exception as error:  # noqa: BLE001 - webhooks are taken meanwhile: somebody must go on trying
@@ -236,6 +238,15 @@ def _start_later(runner: Runner, ledger: Ledger, stopping: threading.Event) -> N
         else:
             get_log().info("worker.started")
             return
+
+
+def _look_at_the_list(ledger: Ledger) -> None:
+    """Say at once when nobody will be rung because the do-not-call list cannot be read."""
+    from integration.log import get_log  # noqa: PLC0415
+
+    problem = ledger.do_not_call.why_unreadable()
+    if problem is not None:
+        get_log().error("do_not_call.unreadable", detail=f"{problem}; until then nobody is rung")
 
 
 def _warm_up(dialer: Dialer, rules: Rules) -> None:

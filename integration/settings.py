@@ -68,6 +68,7 @@ class Settings:
     writeback_threads: int
     log_level: str
     warnings: tuple[str, ...] = ()
+    dnc_key: str | None = field(default=None, repr=False)
 
 
 DEFAULT_DATABASE = "sqlite:///ringback.db"
@@ -86,6 +87,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "CXONE_CLIENT_AUTH": ("body", "where id and secret go: `body`, or `basic` for HTTP Basic"),
     "RINGBACK_DIALING": ("on", "`on`, `off`, or the only numbers to be dialled, `+15551234567,+49...`"),
     "RINGBACK_COOLDOWN_MINUTES": ("10", "how long a number that was rung is not rung again for another lead"),
+    "RINGBACK_DNC_KEY": ("", "the key of the do-not-call list: 32 characters or more, at random, the same everywhere"),
     "RINGBACK_WEB_THREADS": ("8", "requests answered at the same time"),
     "RINGBACK_DIAL_THREADS": ("16", "calls placed at the same time"),
     "RINGBACK_WRITEBACK_THREADS": ("8", "write-backs under way at the same time"),
@@ -93,6 +95,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "LOG_LEVEL": ("info", "`debug`, `info`, `warning` or `error`"),
 }
 
+SHORTEST_KEY = 32
 _ORG_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -210,6 +213,14 @@ class _Reader:
             )
         return Dialing(everybody=False, only=frozenset(numbers))
 
+    def key(self, name: str) -> str | None:
+        value = self.text(name)
+        if value and len(value) < SHORTEST_KEY:
+            self.mistakes.append(
+                f"{name}: has fewer than {SHORTEST_KEY} characters; make one with `openssl rand -hex 32`"
+            )
+        return value or None
+
     def database_url(self) -> str:
         value = self.text("DATABASE_URL")
         if not value.startswith(("sqlite:///", "postgres://", "postgresql://")):
@@ -268,6 +279,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         writeback_threads=reader.whole("RINGBACK_WRITEBACK_THREADS", 1, 64),
         log_level=reader.choice("LOG_LEVEL", "debug", "info", "warning", "error"),
         warnings=tuple(reader.warnings),
+        dnc_key=reader.key("RINGBACK_DNC_KEY"),
     )
     reader.done()
     return settings

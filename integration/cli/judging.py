@@ -277,7 +277,8 @@ def _chosen(events: Sequence[Event], asked: int | None) -> Sequence[Event]:
 
 def _event_line(event: Event, count: int) -> str:
     which = f" (number {event.item + 1} of {count})" if count > 1 else ""
-    return f"event   {event.key or 'without an id: known again by its whole body'}{which}"
+    opt_out = ", an opt-out: no lead, and the record's numbers go onto the do-not-call list" if event.opts_out else ""
+    return f"event   {event.key or 'without an id: known again by its whole body'}{which}{opt_out}"
 
 
 def _say_explanation(explanation: Explanation, event: str | None) -> None:
@@ -300,7 +301,9 @@ def _source_name(rules: Rules, asked: str | None) -> str:
 
 def _for_record(rules: Rules, name: str) -> Rules:
     """The same rules for messages of this source that are nothing but the record, fetched if need be."""
-    source = replace(rules.sources[name], record=None, items=None, only=None, needs_fetch=False, event_key=())
+    source = replace(
+        rules.sources[name], record=None, items=None, only=None, needs_fetch=False, event_key=(), opt_out=None
+    )
     return replace(rules, sources={**rules.sources, name: source})
 
 

@@ -3,7 +3,7 @@
 Pure throughout: no clock, network, disk, log or Flask. The caller reads the file and the environment.
 """
 
-from integration.rules.decide import decide
+from integration.rules.decide import OptOut, decide, read_opt_out
 from integration.rules.events import Messages, item_of, read_event, read_events, read_message
 from integration.rules.explain import Explanation, explain
 from integration.rules.loader import load_rules
@@ -38,6 +38,7 @@ __all__ = [
     "Ignored",
     "Messages",
     "Mistake",
+    "OptOut",
     "RenderedRequest",
     "Rule",
     "Rules",
@@ -56,6 +57,7 @@ __all__ = [
     "read_event",
     "read_events",
     "read_message",
+    "read_opt_out",
     "render_writeback",
     "run_tests",
 ]

@@ -13,7 +13,7 @@ from typing import Protocol
 from integration.countries import read_country
 from integration.model import Decision, DecisionKind, Reason, Tree
 from integration.payload import Path, is_nothing, usable_text
-from integration.phone import Phone, PhonePolicy, PhoneRefused, read_phones
+from integration.phone import Phone, PhonePolicy, PhoneRefused, read_every, read_phones
 from integration.rules.conditions import (
     Check,
     FieldValues,
@@ -21,12 +21,15 @@ from integration.rules.conditions import (
     separators_of,
     why_not,
 )
-from integration.rules.events import MAX_ID_CHARS, item_of
+from integration.rules.events import MAX_ID_CHARS, is_opt_out, item_of
 from integration.rules.scope import look
 from integration.rules.shapes import FieldPaths, Rule, Rules, Source
 
 MAX_NUMBER = 10**100  # what a body can hold; a larger one is no number, and Python may refuse to write it out
 MAX_PHONE_VALUES = 20  # of one lead; more is no lead but a list
+
+
+OPTED_OUT = "an opt-out: nobody is dialled for it, and its numbers belong on the list (`ringback dnc add NUMBER`)"
 
 
 class Trace(Protocol):
@@ -58,10 +61,34 @@ def decide_traced(rules: Rules, source_name: str, tree: Tree, trace: Trace | Non
         detail = f"{where} no record with fields; see `record:` of source {source.name}"
         return Decision(DecisionKind.PARK, Reason.NO_RECORD, detail)
     lead = _Lead(source, record, rules.phones, tree)
+    if is_opt_out(source, event, tree):
+        return lead.stop(Reason.OPT_OUT_UNREAD, OPTED_OUT)
     if source.needs_fetch and lead.record_id is not None:
         detail = "this event holds no more than the record's id; this version cannot fetch the record from the CRM"
         return lead.stop(Reason.NEEDS_FETCH, detail)
     return _decided(rules, lead, trace)
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """Who wants no calls, as far as the event says so."""
+
+    numbers: tuple[str, ...]  # E.164
+    problem: str = ""  # why there may be more; a person must look then
+
+
+def read_opt_out(rules: Rules, source: Source, tree: Tree, item: int = 0) -> OptOut:
+    """Every number in the phone fields of the record, those that are never dialled included. Never raises."""
+    event = item_of(source, tree, item)
+    record = event if source.record is None else look(source.record, event, tree)
+    if not isinstance(record, dict):
+        return OptOut((), "there is no record in this event; see `record:`")
+    found = _Lead(source, record, rules.phones, tree).find_numbers()
+    numbers = dict.fromkeys(number.e164 for number in found if number.e164 is not None)
+    unread = [one for one in found if one.e164 is None and isinstance(one, PhoneRefused)]
+    if unread:
+        return OptOut(tuple(numbers), unread[0].detail)
+    return OptOut(tuple(numbers), "" if numbers else "the record holds no number")
 
 
 def decide_record(rules: Rules, source: Source, record: Tree) -> Decision:
@@ -129,12 +156,21 @@ class _Lead:
                 return
             self.country_is_readable = False
 
-    def find_number(self, trace: Trace | None) -> Phone | PhoneRefused:
-        found = [(path, value) for path in self.source.fields["phone"].paths for value in _each(self._find(path))][
-            :MAX_PHONE_VALUES
-        ]
+    def _phone_values(self) -> list[tuple[Path, Tree]]:
+        found = [(path, value) for path in self.source.fields["phone"].paths for value in _each(self._find(path))]
+        return found[:MAX_PHONE_VALUES]
+
+    @property
+    def _country(self) -> str | None:
         country = self.fields.get("country")
-        country = country if isinstance(country, str) else None
+        return country if isinstance(country, str) else None
+
+    def find_numbers(self) -> list[Phone | PhoneRefused]:
+        """All that stands in the phone fields."""
+        return read_every([value for _, value in self._phone_values()], self._country, self.policy)
+
+    def find_number(self, trace: Trace | None) -> Phone | PhoneRefused:
+        found, country = self._phone_values(), self._country
         if trace is not None:
             for path, value in found:
                 trace.phone(path, value, read_phones([value], country, self.policy))

@@ -96,7 +96,8 @@ def _as_record(item: Tree) -> Tree:
 
 def _read_item(source: Source, entry: Tree, message: Tree, number: int) -> Event | Ignored:
     item = entry if source.items is None else _as_record(entry)
-    if source.only is not None:
+    opts_out = is_opt_out(source, item, message)
+    if source.only is not None and not opts_out:
         found = {name: look(path, item, message) for name, path in source.only_paths.items()}
         own = [found[name] for name, path in source.only_paths.items() if not isinstance(path, MessagePath)]
         unreadable = not isinstance(entry, dict) and bool(own) and all(value is None for value in own)
@@ -106,7 +107,15 @@ def _read_item(source: Source, entry: Tree, message: Tree, number: int) -> Event
     key = _filled_key(source.event_key, item, message) if source.event_key else _first_key(source, item, message)
     if key is None and source.items is not None:
         key = f"sha256:{_digest(item)}"
-    return Event(key, number)
+    return Event(key, number, opts_out)
+
+
+def is_opt_out(source: Source, event: Tree, message: Tree) -> bool:
+    """Whether this event says that somebody wants no calls. Asked before `only:`, which need not name such events."""
+    if source.opt_out is None:
+        return False
+    found = {name: look(path, event, message) for name, path in source.opt_out_paths.items()}
+    return holds(source.opt_out, FieldValues(found, separators_of(None)))
 
 
 # ---- keys -------------------------------------------------------------------------------------

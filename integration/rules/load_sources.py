@@ -22,8 +22,8 @@ from integration.rules.yaml_words import as_clause
 from integration.signatures import Scheme
 
 KEYS = (
-    "preset", "verify", "body", "items", "only", "event_id", "record", "id", "needs_fetch", "fields", "answers",
-    "handshake", "write_back",
+    "preset", "verify", "body", "items", "only", "opt_out", "event_id", "record", "id", "needs_fetch", "fields",
+    "answers", "handshake", "write_back",
 )  # fmt: skip
 BODIES: Mapping[str, Form] = {"json": "json", "form": "form", "xml": "xml"}
 # Names that mean something else where fields are named.
@@ -75,7 +75,8 @@ class _Reading:
         scheme = self._scheme(node)
         items = self._items()
         fields = self._fields(node)
-        only, only_paths = self._only()
+        only, only_paths = self._of_message("only")
+        opt_out, opt_out_paths = self._of_message("opt_out")
         event_id, event_key = self._event_id()
         ids = self._paths("id")
         record = self._record()
@@ -105,6 +106,8 @@ class _Reading:
             handshake=handshake,
             needs_fetch=needs_fetch,
             preset=preset,
+            opt_out=opt_out,
+            opt_out_paths=opt_out_paths,
         )
 
     @property
@@ -148,11 +151,11 @@ class _Reading:
             self.reader.wrong(node, as_clause(str(error)))
             return None
 
-    def _only(self) -> tuple[Condition | None, dict[str, Path]]:
-        """`only:`: paths on the left, what is wanted there on the right."""
-        if "only" not in self.found:
+    def _of_message(self, name: str) -> tuple[Condition | None, dict[str, Path]]:
+        """`only:` or `opt_out:`: paths on the left, what is wanted there on the right."""
+        if name not in self.found:
             return None, {}
-        block = self.reader.block(self.found["only"], "`only:`")
+        block = self.reader.block(self.found[name], f"`{name}:`")
         checks: list[Condition] = []
         paths = {}
         for key, value in self.reader.entries(block) if block is not None else ():

@@ -18,13 +18,14 @@ from integration.phone import PhonePolicy
 from integration.rules.doubts import Doubt, Kind, doubts_of, known_of, worth_telling
 from integration.rules.load_conditions import Names, contradiction, country_word, covers, read_when
 from integration.rules.load_house import RULE_TERMS, TERMS, HoursRead, read_account, read_hours, read_terms
+from integration.rules.load_limits import read_limits
 from integration.rules.load_sources import read_fields, read_source
 from integration.rules.load_tests import read_tests, unseen_paths
 from integration.rules.reader import Reader
 from integration.rules.shapes import FieldPaths, Mistake, Rule, Rules, RulesError, RulesTest, Source
 from integration.rules.yaml_tree import Block, Node, Scalar, read_yaml, shorten
 
-TOP = ("accounts", "phones", "hours", *TERMS, "fields", "rules", "tests", "sources")
+TOP = ("accounts", "phones", "hours", *TERMS, "limits", "fields", "rules", "tests", "sources")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Each rule is compared with those before it, which takes long where somebody has generated thousands.
@@ -94,6 +95,7 @@ class _Loading:
         if hours is not None:
             house = replace(house, hours=hours.hours, spread=hours.spread)
         self._check_consent(sources)
+        limits = read_limits(self._reader, self._parts.get("limits"), source_names, tuple(accounts))
         tests = read_tests(self._reader, self._parts.get("tests"), tuple(accounts), source_names)
         self._warn(rules, sources, tests)
         known = known_of(sources, tests, self._conditions)
@@ -110,6 +112,7 @@ class _Loading:
             tests,
             tuple(sorted(set(self._reader.warnings))),
             house,
+            limits,
         )
 
     def _keys(self, part: str) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from flask import Blueprint, Request, Response, g, request
 from integration.ledger import NewEvent, Receipt
 from integration.ledger.intake import body_digest
 from integration.log import get_log
-from integration.model import DeliveryState
+from integration.model import DeliveryState, Reason, Tree
 from integration.payload import BadBody
-from integration.rules import Ignored, Source, Unusable, read_events, read_message
+from integration.rules import Event, Ignored, Rules, Source, Unusable, read_events, read_message, read_opt_out
 from integration.signatures import Refused, SignedRequest, likely_cause, verify
 from integration.web.answers import taken
 from integration.web.app import WebServices, refusal
@@ -32,6 +32,8 @@ def blueprint(services: WebServices) -> Blueprint:
     """The webhook door."""
     hooks = Blueprint("hooks", __name__)
     refused = _Seldom()
+    burst = services.rules.limits.burst
+    held = _Seldom(10.0 if burst is None else float(burst.within_seconds))
 
     @hooks.get("/hooks/<source_name>", provide_automatic_options=False)
     def ask(source_name: str) -> Response:
@@ -62,7 +64,10 @@ def blueprint(services: WebServices) -> Blueprint:
             if refused.may_say(source.name, is_ours=verdict.cause.is_ours):
                 _log_refusal(source, signed, verdict)
             return refusal(source.answers.trouble if verdict.cause.is_ours else 401)
-        response = taken(source, _keep(services, source, body, received_at_ms))
+        receipt = _keep(services, source, body, received_at_ms)
+        if receipt.held and held.may_say(source.name, is_ours=False):
+            _log_burst(services, source)
+        response = taken(source, receipt)
         echo(source.handshake, response, echoed)
         return response
 
@@ -118,7 +123,7 @@ def _log_refusal(source: Source, signed: SignedRequest, verdict: Refused) -> Non
 def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: int) -> Receipt:
     """Commit the delivery and what it holds; then, and only then, wake who works on it."""
     content_type = request.content_type
-    events, note = _new_events(source, body, content_type)
+    events, note = _new_events(services.rules, source, body, content_type)
     receipt = services.ledger.intake.receive(
         source=source.name,
         body=body,
@@ -126,6 +131,7 @@ def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: in
         received_at_ms=received_at_ms,
         events=events,
         note=note,
+        burst=services.rules.limits.burst,
     )
     for lead in receipt.work:
         services.wake(lead)
@@ -133,7 +139,7 @@ def _keep(services: WebServices, source: Source, body: bytes, received_at_ms: in
     return receipt
 
 
-def _new_events(source: Source, body: bytes, content_type: str | None) -> tuple[list[NewEvent], str]:
+def _new_events(rules: Rules, source: Source, body: bytes, content_type: str | None) -> tuple[list[NewEvent], str]:
     """What the body holds for us, or why there is nothing."""
     digest_key = f"sha256:{body_digest(body)}"
     tree = read_message(source, body, content_type)
@@ -145,11 +151,37 @@ def _new_events(source: Source, body: bytes, content_type: str | None) -> tuple[
         case Unusable(reason, detail):
             return [NewEvent(digest_key, parked=(reason, detail))], ""
         case events:
-            return [NewEvent(event.key or digest_key, item=event.item) for event in events], ""
+            return [_new_event(rules, source, tree, event, event.key or digest_key) for event in events], ""
+
+
+def _new_event(rules: Rules, source: Source, tree: Tree, event: Event, key: str) -> NewEvent:
+    if not event.opts_out:
+        return NewEvent(key, item=event.item)
+    found = read_opt_out(rules, source, tree, event.item)
+    problem = (Reason.OPT_OUT_UNREAD, found.problem) if found.problem else None
+    return NewEvent(key, problem, event.item, found.numbers)
+
+
+def _log_burst(services: WebServices, source: Source) -> None:
+    """One line for a whole burst, and one more each time that it has lasted as long again."""
+    burst = services.rules.limits.burst
+    assert burst is not None
+    get_log().error(
+        "burst.held",
+        source=source.name,
+        detail=f"more than {burst.more_than} new leads within {burst.within_seconds / 60:g} minutes: those beyond are "
+        f"held until a person has looked; `ringback resume burst:{source.name}` lists them",
+    )
 
 
 def _log_receipt(source: Source, receipt: Receipt, note: str, received_at_ms: int) -> None:
+    if receipt.opted_out:
+        get_log().info(
+            "delivery.opted_out", source=source.name, delivery=receipt.delivery_id, numbers=receipt.opted_out
+        )
     for lead_id in receipt.created:
+        if lead_id in receipt.held:
+            continue
         event = "lead.parked" if lead_id in receipt.parked else "lead.received"
         took_ms = time.time_ns() // 1_000_000 - received_at_ms
         get_log().info(event, lead=lead_id, source=source.name, delivery=receipt.delivery_id, stored_after_ms=took_ms)
