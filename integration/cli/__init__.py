@@ -52,7 +52,11 @@ COMMANDS: Mapping[str, Listed] = {
     "send": Listed("sending", "Fire correctly signed webhooks at a running server."),
     "leads": Listed("looking", "List leads, the newest first."),
     "show": Listed("looking", "Tell the whole story of one lead."),
+    "evidence": Listed("proving", "Say what was checked before each step of a lead."),
     "resolve": Listed("resolving", "Settle a lead that needs a person."),
+    "pause": Listed("braking", "Let no new call begin, on any machine."),
+    "resume": Listed("braking", "List what waits for a person, and let it go."),
+    "dnc": Listed("do_not_call", "Look after the list of numbers that are never called."),
     "doctor": Listed("examining", "Ask the outside world, and say what does not work."),
 }
 

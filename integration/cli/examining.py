@@ -13,8 +13,9 @@ from enum import StrEnum
 
 import click
 
-from integration.bootstrap import need_public_url, open_ledger, read_environment_to_judge, rules_path
+from integration.bootstrap import missing_dnc_key, need_public_url, open_ledger, read_environment_to_judge, rules_path
 from integration.cli.access import connect, make_client, missing_ledger, quiet
+from integration.cli.braking import describe, describe_burst
 from integration.cli.calling import find_accounts
 from integration.cli.judging import Verdict, judge
 from integration.cli.signing import signature
@@ -136,6 +137,9 @@ def examine(environ: Mapping[str, str], mistakes: Sequence[str] = ()) -> Iterato
         findings = list(examine_dialer(connect(dialer_settings), dialer_settings.base_url, rules))
         dialer_works = all(finding.level is not Level.BAD for finding in findings)
         yield from findings
+    if rules is not None:
+        mistakes = missing_dnc_key(rules, environ.get("RINGBACK_DNC_KEY", "").strip())
+        yield from (Finding(Level.BAD, "settings", mistake) for mistake in mistakes)
     if settings is None:
         yield Finding(Level.WARN, "database", "not checked until the settings are right")
     else:
@@ -249,6 +253,7 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         text = f"{name}: {_ids(ids)}. {does_it_run}"
         yield Finding(Level.BAD, "database", text)
     yield from _pauses(ledger, dialer_works)
+    yield from _house(ledger)
     counts = ledger.reading.counts()
     for state in (LeadState.UNKNOWN, LeadState.PARKED):
         newest = [row.id for row in ledger.reading.leads(states=[state], most=IDS_SHOWN)]
@@ -293,6 +298,19 @@ def _pauses(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
             yield Finding(Level.BAD, "pause", f"{text} {again}")
     if pauses and dialer_works:
         ledger.upkeep.clear_pauses()
+
+
+def _house(ledger: Ledger) -> Iterator[Finding]:
+    """What people, the do-not-call list and bursts hold back."""
+    for brake in ledger.brakes.standing():
+        yield Finding(Level.WARN, "pause", f"{describe(brake)} `ringback resume` lists what waits")
+    for burst in ledger.brakes.bursts():
+        yield Finding(Level.WARN, "burst", describe_burst(burst))
+    problem, count = ledger.do_not_call.why_unreadable(), ledger.do_not_call.count()
+    if problem is not None:
+        yield Finding(Level.BAD, "dnc", f"nobody is rung: {problem}")
+    elif count:
+        yield Finding(Level.OK, "dnc", f"the do-not-call list holds {counted(count, 'number')} and can be read")
 
 
 def _ids(ids: Sequence[int], count: int | None = None) -> str:

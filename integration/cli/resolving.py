@@ -51,7 +51,7 @@ def resolve(*, lead: int, call_id: str | None, by: str | None, note: str, yes: b
     """
     order = _one([name for name in _ORDERS if orders[name.replace("-", "_")]])
     found_id = _call_id(order, call_id)
-    who, why = _name(by), _note(note)
+    who, why = person(by), noted(note)
     lead_id = LeadId(lead)
     with existing_ledger(read_settings(read_environment())) as ledger:
         story = ledger.reading.story(lead_id)
@@ -130,7 +130,8 @@ def _call_id(order: str, call_id: str | None) -> str | None:
     return text
 
 
-def _name(by: str | None) -> str:
+def person(by: str | None) -> str:
+    """Who gives an order: the name that was given, else this machine's user."""
     if by is None:
         try:
             by = getpass.getuser()
@@ -142,5 +143,6 @@ def _name(by: str | None) -> str:
     return name[:LONGEST_NAME]
 
 
-def _note(note: str) -> str:
+def noted(note: str) -> str:
+    """A person's words as the ledger keeps them: one line, not too long, without numbers."""
     return mask_numbers(clean(note).strip())[:LONGEST_NOTE]

@@ -155,6 +155,11 @@ class DoNotCall:
             row = tx.one(_LOOK)
         return 0 if row is None else int(row["numbers"])
 
+    def demand_key(self) -> None:
+        """Raises ListUnreadable when this process cannot use the list, also an empty one."""
+        with self._database.read() as tx:
+            self._usable(tx.one(_LOOK))
+
     def why_unreadable(self) -> str | None:
         """Why this process cannot read the list and so rings nobody, in words; None when it can, or it is empty."""
         with self._database.read() as tx:

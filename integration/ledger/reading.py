@@ -98,6 +98,8 @@ _LEAD_COLUMNS = """lead.id, lead.source, lead.state, lead.reason, lead.detail, l
     lead.due_at, lead.record_id, lead.to_number, lead.account, lead.rule_name, lead.rule_line, lead.rules_digest,
     lead.attempts, lead.call_id, lead.call_status, writeback.state AS writeback_state"""
 
+_ONE = f"SELECT {_LEAD_COLUMNS} FROM lead LEFT JOIN writeback ON writeback.lead_id = lead.id WHERE lead.id = :id"
+
 _STORY = f"""
     SELECT {_LEAD_COLUMNS}, lead.fields, delivery.body, delivery.content_type
     FROM lead JOIN delivery ON delivery.id = lead.delivery_id
@@ -173,6 +175,12 @@ class Reading:
                 return
             left -= page
             values["before"] = rows[-1]["id"]
+
+    def some(self, ids: Sequence[LeadId]) -> list[LeadRow]:
+        """These leads, in this order; one that is not there is left out."""
+        with self._database.snapshot() as tx:
+            rows = [tx.one(_ONE, {"id": lead_id}) for lead_id in ids]
+        return [_lead(row) for row in rows if row is not None]
 
     def story(self, lead_id: LeadId) -> LeadStory | None:
         """One lead with all that happened to it, or None."""
