@@ -25,6 +25,7 @@ FETCHING_CONNECTIONS = 2
 STALLED_SECONDS = 30.0  # Procrastinate's workers beat every 10 s
 # A worker fetches no more jobs than it works on, and a lead's step ends within a dial's and a preparation's deadlines.
 LONGEST_IN_HAND_SECONDS = 60.0
+MOST_DELETED = 2000  # at once: a backlog must not take longer than a statement may
 
 # What a dead worker had fetched, or a living one could not note the end of because the database was away just then.
 # A job that is in truth still in hand is run once more, and the ledger says no.
@@ -54,7 +55,7 @@ _DELETE_NEEDLESS = """
         AND NOT EXISTS (
             SELECT 1 FROM lead WHERE lead.id = CAST(job.args ->> 'lead_id' AS BIGINT)
               AND lead.state IN ('received', 'waiting', 'ready'))
-        ORDER BY job.id FOR UPDATE SKIP LOCKED)
+        ORDER BY job.id LIMIT :most FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -68,10 +69,10 @@ class Wakeups:
         """Give back what dead workers had fetched, and what hangs; without a worker, delete what no lead waits for."""
         if self._database.dialect == "sqlite":
             return
-        values = {"queue": QUEUE, "stalled": STALLED_SECONDS, "longest": LONGEST_IN_HAND_SECONDS}
+        values = {"queue": QUEUE, "stalled": STALLED_SECONDS}
         with self._database.write() as tx:
-            tx.all(_RETRY_STALLED, values)
-            tx.run(_DELETE_NEEDLESS, values)
+            tx.all(_RETRY_STALLED, {**values, "longest": LONGEST_IN_HAND_SECONDS})
+            tx.run(_DELETE_NEEDLESS, {**values, "most": MOST_DELETED})
 
 
 def make_fetching_pool(url: str) -> psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]]:

@@ -145,10 +145,10 @@ class LocalRunner:
                 if time.monotonic() >= beat_at:
                     self._ledger.upkeep.heartbeat(self._worker_id)
                     beat_at = time.monotonic() + HEARTBEAT_EVERY_SECONDS
-                if time.monotonic() >= tidy_at:
-                    self._ledger.wakeups.tidy()
-                    tidy_at = time.monotonic() + TIDY_EVERY_SECONDS
                 self._look_once()
+                if time.monotonic() >= tidy_at:  # last, and not at once again: its failure must not hide a lead
+                    tidy_at = time.monotonic() + TIDY_EVERY_SECONDS
+                    self._ledger.wakeups.tidy()
                 pause = LOOK_EVERY_SECONDS
             except LedgerUnavailable as error:
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)

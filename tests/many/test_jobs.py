@@ -16,7 +16,7 @@ import pytest
 from procrastinate.schema import SchemaManager
 
 from integration.crash_points import arm, disarm
-from integration.ledger import ALL_DIALING, Begun, Claimed, Ledger, NewEvent, SetBack, open_database
+from integration.ledger import ALL_DIALING, Begun, Claimed, Ledger, NewEvent, SetBack, open_database, wakeups
 from integration.ledger.wakeups import QUEUE, TASK
 from integration.model import AttemptId, Decision, DecisionKind, LeadId, LeadState, Reason
 from tests.ledger.conftest import OTHER_NUMBER, UNCLEAR, World, refused
@@ -328,6 +328,18 @@ def test_jobs_that_no_lead_waits_for_are_deleted_and_the_others_kept(world: Worl
     world.sql("DELETE FROM procrastinate_workers")
     world.ledger.wakeups.tidy()
     assert set(woken(world)) == {waiting, new}
+
+
+def test_a_backlog_of_needless_jobs_is_deleted_little_by_little(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would take longer than a statement may, each time, and none would ever go."""
+    monkeypatch.setattr(wakeups, "MOST_DELETED", 2)
+    leads = [world.lead() for _ in range(3)]
+    world.sql("UPDATE lead SET state = 'skipped'")
+    assert woken(world) == leads
+    world.ledger.wakeups.tidy()
+    assert woken(world) == leads[2:]
+    world.ledger.wakeups.tidy()
+    assert woken(world) == []
 
 
 # ---- leads that nobody woke -----------------------------------------------------------------------------
