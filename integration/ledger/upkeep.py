@@ -14,6 +14,7 @@ from integration.ledger.writebacks import enqueue_writeback
 from integration.model import LeadId, Reason
 
 DEAD_AFTER_SECONDS = 45.0  # a worker whose heartbeat is older is taken for dead
+MOST_WOKEN = 500  # leads in one statement: on PostgreSQL a job is written for each, and a statement has 2 s
 READINESS = "readyz"  # in this name a web process beats to see whether it can write; it works nothing
 
 _LOST = (
@@ -102,7 +103,7 @@ _RESUME = f"""
         AND (reason = 'dialing_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = '*')
              OR reason = 'account_paused' AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = lead.account)
              OR reason = 'paused_by_person' AND NOT EXISTS (SELECT 1 FROM brake WHERE scope IN {OF_LEAD}))
-        ORDER BY id {{skip_locked}})
+        ORDER BY id LIMIT :most {{skip_locked}})
 """
 
 _SOMETHING_IS_PAUSED = f"""
@@ -114,7 +115,7 @@ _WAKE_THE_REFUSED = f"""
     UPDATE lead SET due_at = {{now}} WHERE id IN (
         SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}}
         AND reason IN ('token_refused', 'scope_missing', 'account_not_found', 'dialer_config', 'dialer_refused')
-        ORDER BY id {{skip_locked}})
+        ORDER BY id LIMIT :most {{skip_locked}})
 """
 
 
@@ -184,15 +185,15 @@ class Upkeep:
         if not self._finds(_SOMETHING_IS_PAUSED):
             return 0
         with self._database.write() as tx:
-            return tx.run(_RESUME)
+            return tx.run(_RESUME, {"most": MOST_WOKEN})
 
     def clear_pauses(self) -> int:
         """Let dialling start anew: after a restart, or when a person says that the cause is mended. How many."""
         with self._database.write() as tx:
             cleared = clear(tx)
             if cleared:
-                tx.run(_WAKE_THE_REFUSED)
-                tx.run(_RESUME)
+                tx.run(_WAKE_THE_REFUSED, {"most": MOST_WOKEN})
+                tx.run(_RESUME, {"most": MOST_WOKEN})
             return cleared
 
     def _finds(self, sql: str, params: Params | None = None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from integration.ledger import ALL_DIALING, Begun, Claimed, Held, SetBack
+from integration.ledger import ALL_DIALING, Begun, Claimed, Held, SetBack, upkeep
 from integration.model import LeadId, LeadState, Next, Outcome, Reason
 from tests.ledger.conftest import NUMBER, OTHER_NUMBER, PLACED, UNCLEAR, WEST, World, refused
 from tests.ledger.test_calls import at_once
@@ -168,6 +168,19 @@ def test_success_ends_the_pause_and_wakes_those_who_waited(world: World, after: 
     assert world.ledger.reading.pauses() == []
     assert world.ledger.upkeep.resume() == 2
     assert list(world.ledger.upkeep.due_leads()) == waiting
+
+
+def test_those_who_waited_are_woken_little_by_little(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands at once take longer than a statement may: none would be woken, and no worker could even start."""
+    first = paused(world)
+    waiting = [world.lead() for _ in range(5)]
+    for n, lead_id in enumerate(waiting):
+        world.held(lead_id, f"+1555123010{n}")
+    monkeypatch.setattr(upkeep, "MOST_WOKEN", 2)
+    assert world.ledger.upkeep.clear_pauses() == 1
+    assert list(world.ledger.upkeep.due_leads()) == [first, *waiting[:2]]
+    assert [world.ledger.upkeep.resume() for _ in range(3)] == [2, 1, 0]
+    assert list(world.ledger.upkeep.due_leads()) == [first, *waiting]
 
 
 def test_leads_of_a_pause_that_stands_are_not_woken(world: World) -> None:

@@ -246,6 +246,26 @@ def test_serve_defers_jobs_only_while_a_worker_lives(world: World) -> None:
     serving.ledger.close()
 
 
+@pytest.mark.parametrize("statistics", ["none", "of a flood"])
+def test_a_job_costs_no_look_through_all_leads_whatever_the_statistics_say(world: World, statistics: str) -> None:
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE lead DISABLE TRIGGER USER")
+        world.lead()
+        connection.execute(
+            "INSERT INTO lead (delivery_id, source, dedupe_key, state, detail, received_at, updated_at)"
+            " SELECT 1, 'crm', n::text, 'received', '', 1, 1 FROM generate_series(1, 5000) n"
+        )
+        if statistics == "of a flood":
+            connection.execute("ANALYZE")
+        connection.execute("UPDATE lead SET state = 'called'")
+        connection.execute("ALTER TABLE lead ENABLE TRIGGER USER")
+    with psycopg.connect(world.url) as connection:  # a new one: plans are kept by connection
+        connection.execute("UPDATE lead SET state = 'received' WHERE id = 7")
+        looked = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'lead'"
+        assert connection.execute(looked).fetchone() < (100,)  # type: ignore[operator]
+    assert len(jobs(world)) == 1
+
+
 # ---- the library's side -------------------------------------------------------------------------------
 
 

@@ -28,8 +28,11 @@ SCHEMA = "03.04.00_50_post_add_retry_failed_job_procedure.sql"
 # place, in four steps of eight leads: a flood of one source does not hold up another's lead. One that is not due yet
 # stands behind those that are, or each look for work would first pass over all that wait.
 # `ringback serve` works its leads at once, and says so: it needs jobs only where others may help.
+# It counts by the index whatever the statistics say: by those of a flood, or by none, the database would look through
+# all leads there are for each that comes in. (Where it has no index to choose, JIT would seem worth its while.)
 _WAKE = """
-    CREATE FUNCTION ringback_wake() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION ringback_wake() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
     DECLARE
         is_later CONSTANT boolean := COALESCE(NEW.due_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000 + 1, false);
         before_it integer;
