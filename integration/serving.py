@@ -201,6 +201,8 @@ def _end(
     finished = runner is None or runner.stop(until - time.monotonic())
     ledger.close()
     get_log().info(f"{name}.stopped", everything_finished=finished)
+    for number in (signal.SIGTERM, signal.SIGINT):  # else one that comes while the interpreter ends takes the exit code
+        signal.signal(number, signal.SIG_IGN)
     return 0
 
 

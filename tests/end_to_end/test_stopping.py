@@ -106,3 +106,13 @@ def test_more_than_one_signal_changes_nothing(sqlite_rig: Rig) -> None:
         time.sleep(0.1)
     assert sqlite_rig.wait_for_exit(LONGEST_STOP_SECONDS) == 0
     assert sqlite_rig.states() == {LeadState.CALLED: 1}
+
+
+def test_signals_that_come_until_the_very_end_leave_the_exit_code_alone(sqlite_rig: Rig) -> None:
+    sqlite_rig.start()
+    assert sqlite_rig.server is not None
+    process = sqlite_rig.server.process
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert process.returncode == 0
