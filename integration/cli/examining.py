@@ -37,6 +37,7 @@ from integration.settings import (
 PUBLIC_URL_SECONDS = 5.0
 MOST_UNTOLD = 1000  # leads of which the CRM does not know; beyond so many the exact count helps nobody
 IDS_SHOWN = 10
+SECONDS_TO_BEGIN = 5.0  # a lead that has waited so long found nobody at once
 
 
 class Level(StrEnum):
@@ -249,9 +250,11 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         return
     yield Finding(Level.OK, "database", f"{ledger.database.dialect} answers and is migrated")
     for name, ids in ledger.reading.broken_invariants().items():
-        does_it_run = f"Does `ringback serve` run? `ringback show {ids[0]}` tells more; if it runs, report this"
+        runs = "`ringback serve` or a `ringback worker`"
+        does_it_run = f"Does {runs} run? `ringback show {ids[0]}` tells more; if it runs, report this"
         text = f"{name}: {_ids(ids)}. {does_it_run}"
         yield Finding(Level.BAD, "database", text)
+    yield from _idle(ledger)
     yield from _pauses(ledger, dialer_works)
     yield from _house(ledger)
     counts = ledger.reading.counts()
@@ -266,6 +269,15 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
             f"`ringback resolve {untold[0]} --tell-crm`" + _all_of(len(untold), "--crm parked")
         )
         yield Finding(Level.WARN, "leads", text)
+
+
+def _idle(ledger: Ledger) -> Iterator[Finding]:
+    """Leads that could be moved, and nobody who would."""
+    waiting = list(ledger.upkeep.due_leads(overdue_seconds=SECONDS_TO_BEGIN))
+    if waiting and not ledger.upkeep.somebody_works():
+        verb = "waits" if len(waiting) == 1 else "wait"
+        who = "Run `ringback serve`, or a `ringback worker` beside `ringback web`"
+        yield Finding(Level.BAD, "leads", f"{_ids(waiting)} {verb}, and no process works. {who}")
 
 
 def _needed(state: LeadState, newest: Sequence[int], count: int) -> str:

@@ -435,7 +435,7 @@ _FAILURES = {
     "25006": "the database is read-only: a standby after a failover?",
     "40001": "the database ended the transaction for another one",
     "40P01": "the database ended the transaction for another one",
-    "42501": "the database's user may not do this; give it the rights on all tables of this schema",
+    "42501": "the database's user may not do this; give it the rights on all tables and sequences of this schema",
     "53100": "the database's disk is full; make room",
     "53200": "the database has no memory left",
     "53300": "the database has no connection free; close others, or raise its limit",

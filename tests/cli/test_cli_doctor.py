@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 import responses
 
-from integration.ledger import open_database
+from integration.ledger import NewEvent, open_database
 from tests.cli.conftest import NO_SCOPE, PLACED, UNCLEAR, Terminal
 
 
@@ -146,6 +146,19 @@ def test_a_broken_promise_in_the_database_is_bad(desk, office):
     result = desk("doctor", "--json")
     assert result.exit_code == 1
     assert any(f"called leads without a placed attempt: lead {lead}." in text for text in bad(result))
+
+
+def test_leads_that_wait_while_no_process_works_are_bad(desk, office):
+    event = NewEvent("id:event-1")
+    office.ledger.intake.receive(source="our-crm", body=b"{}", content_type=None, received_at_ms=0, events=[event])
+    assert not any("no process works" in text for text in bad(desk("doctor", "--json"))), "it has only just come"
+    with sqlite3.connect(desk.folder / "ringback.db") as database:
+        database.execute("UPDATE lead SET updated_at = updated_at - 10000")
+    database.close()
+    told = "lead 1 waits, and no process works. Run `ringback serve`, or a `ringback worker` beside `ringback web`"
+    assert f"leads: {told}" in bad(desk("doctor", "--json"))
+    office.ledger.upkeep.heartbeat("worker-1")
+    assert not any("no process works" in text for text in bad(desk("doctor", "--json")))
 
 
 def test_a_database_that_is_not_migrated_or_no_database_is_bad(desk):
