@@ -8,10 +8,9 @@ Both take from each source in turn, so that a source that floods delays the othe
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 from integration.ledger import LeadWork, Ledger, LedgerUnavailable
@@ -25,6 +24,7 @@ LONGEST_PAUSE_SECONDS = 10.0  # between two looks while the database is away
 RECORD_EVERY_SECONDS = 0.1  # while stopping
 MOST_KNOWN = 64  # leads that are held with their bodies: a backlog stays in the database
 MOST_WAITING = 2000  # of one source: what comes beyond is found in the ledger when its turn is near
+MORE_THREADS_SHARE = 4  # one thread in so many, beyond those that any source may have
 NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
 TIDY_EVERY_SECONDS = 10.0  # the wake-ups of workers that died
@@ -193,22 +193,28 @@ def _join(thread: threading.Thread, until: float) -> bool:
 
 
 class _Crew:
-    """Threads that take leads from each source in turn; one that waits already is not queued again."""
+    """Threads that take leads from each source in turn; one that waits already is not queued again.
+
+    Beyond `size` there are some more, for sources of which little is under way: else a source that floods would have
+    all threads at work, and another's lead would wait as long as a dialer or a CRM takes.
+    """
 
     def __init__(self, name: str, size: int, work: Callable[[LeadId, str], None], stopping: threading.Event) -> None:
-        self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each that waits: it wakes a thread
+        self._size = size
+        self._more = max(1, size // MORE_THREADS_SHARE)
         self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
-        self._at_work = 0
-        self._lock = threading.Lock()
+        self._at_work: Counter[str] = Counter()  # of each source
+        self._changed = threading.Condition(threading.Lock())
         self._work = work
         self._stopping = stopping
-        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(size)]
+        count = size + self._more
+        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(count)]
 
     def add(self, lead_id: LeadId, source: str, ended: Ended | None = None) -> bool:
         """Whether the lead waits here now; without `ended` there may be no room."""
         told = [] if ended is None else [ended]
-        with self._lock:
+        with self._changed:
             is_late = self._stopping.is_set()
             if not is_late and lead_id in self._waiting:
                 self._waiting[lead_id] += told
@@ -224,12 +230,12 @@ class _Crew:
         if len(lane) < MOST_WAITING or told:
             lane.append(lead_id)
             self._waiting[lead_id] = told
-            self._turns.put(None)
+            self._changed.notify()
 
     def free_threads(self) -> int:
         """How many threads have nothing to do, and nothing waits for."""
-        with self._lock:
-            return len(self._threads) - self._at_work - len(self._waiting)
+        with self._changed:
+            return self._size - self._at_work.total() - len(self._waiting)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -237,11 +243,10 @@ class _Crew:
 
     def release(self) -> None:
         """Wake everybody, so that they see that it is time to go. What waits will not be begun."""
-        for _ in self._threads:
-            self._turns.put(None)
-        with self._lock:
+        with self._changed:
             left, self._waiting = self._waiting, {}
             self._lanes.clear()
+            self._changed.notify_all()
         for told in left.values():
             _tell(told, done=False)
 
@@ -254,14 +259,8 @@ class _Crew:
         return any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        while True:
-            self._turns.get()
-            with self._lock:
-                if self._stopping.is_set():
-                    return
-                lead_id, source = self._next()
-                told = self._waiting.pop(lead_id)
-                self._at_work += 1
+        while (taken := self._take()) is not None:
+            lead_id, source, told = taken
             done = False
             try:
                 self._work(lead_id, source)
@@ -272,17 +271,33 @@ class _Crew:
             except Exception as error:  # noqa: BLE001 - the border of a worker's step
                 get_log().error("step.failed", lead=lead_id, error=describe_error(error))
             finally:
-                with self._lock:
-                    self._at_work -= 1
+                with self._changed:
+                    self._at_work[source] -= 1
                 _tell(told, done=done)
 
-    def _next(self) -> tuple[LeadId, str]:
-        """The lead whose turn it is, and its source, which goes to the end."""
-        source, lane = self._lanes.popitem(last=False)
-        lead_id = lane.popleft()
-        if lane:
-            self._lanes[source] = lane
-        return lead_id, source
+    def _take(self) -> tuple[LeadId, str, list[Ended]] | None:
+        """Wait for the next lead. None when it is time to go.
+
+        Whoever ends a lead looks here next, so that only a new lead need wake a thread.
+        """
+        with self._changed:
+            while not self._stopping.is_set():
+                source = self._next_source()
+                if source is not None:
+                    lane = self._lanes.pop(source)
+                    lead_id = lane.popleft()
+                    if lane:
+                        self._lanes[source] = lane  # to the end
+                    self._at_work[source] += 1
+                    return lead_id, source, self._waiting.pop(lead_id)
+                self._changed.wait()
+            return None
+
+    def _next_source(self) -> str | None:
+        """Whose turn it is."""
+        if self._at_work.total() < self._size:
+            return next(iter(self._lanes), None)
+        return next((one for one in self._lanes if one != NO_SOURCE and self._at_work[one] < self._more), None)
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

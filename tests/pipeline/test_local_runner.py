@@ -340,6 +340,34 @@ def test_a_source_that_floods_delays_another_by_one_lead_each_time() -> None:
     assert one.join(time.monotonic() + 5)
 
 
+def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
+    taken: list[LeadId] = []
+    stopping, may_end = threading.Event(), threading.Event()
+
+    def work(lead_id: LeadId, source: str) -> None:
+        taken.append(lead_id)
+        if source != "other":
+            assert may_end.wait(5)
+
+    one = local._Crew("test", 4, work, stopping)
+    one.start()
+    for n in range(1, 11):
+        one.add(LeadId(n), "flood")
+        one.add(LeadId(10 + n), local.NO_SOURCE)
+    until(lambda: len(taken) == 4)
+    for n in (2001, 2002, 2003):
+        one.add(LeadId(n), "other")
+    until(lambda: len(taken) == 7)
+    assert taken[4:] == [2001, 2002, 2003]
+    assert one.free_threads() < 0
+    may_end.set()
+    until(lambda: len(taken) == 23)
+    assert one.free_threads() == 4
+    stopping.set()
+    one.release()
+    assert one.join(time.monotonic() + 5)
+
+
 def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage) -> None:
     with patch.object(local, "MOST_WAITING", 3):
         leads = [stage.lead() for _ in range(10)]
