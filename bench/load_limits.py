@@ -30,7 +30,7 @@ from bench.leads import number_of, record_of
 from bench.measure import idle_percent
 from bench.processes import BenchError, Process
 from bench.stand import Load, Sandbox, System, json_line
-from integration.demo.stage import RULES, SERVE, clean_environment, find_port
+from integration.demo.stage import SERVE, clean_environment, find_port, rules_at_any_hour
 from integration.ledger import Ledger, migrate, open_database
 from integration.model import LeadState
 
@@ -86,10 +86,11 @@ class Stand:
             self.sandbox = Sandbox(contact_centre.wait_for(json_line)["url"], crm["url"], crm["token"])
             self.load = Load(self._secret, self._environ)
             stack.callback(self.load.stop)
-            shipped, _, rest = RULES.read_text().partition("\ntests:")
-            (self.folder / "rules.yaml").write_text(shipped + rest[rest.index("\nsources:") :] + _SOURCES)
+            rules = self.folder / "limits.yaml"
+            shipped, _, rest = rules_at_any_hour(self.folder).read_text().partition("\ntests:")
+            rules.write_text(shipped + rest[rest.index("\nsources:") :] + _SOURCES)  # its tests know one source only
             self._settings = {
-                "RINGBACK_RULES": str(self.folder / "rules.yaml"),
+                "RINGBACK_RULES": str(rules),
                 "CXONE_BASE_URL": self.sandbox.contact_centre_url,
                 "CXONE_CLIENT_ID": "sandbox-client",
                 "CXONE_CLIENT_SECRET": "sandbox-secret",
