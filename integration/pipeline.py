@@ -96,6 +96,10 @@ def _clock() -> datetime:
     return datetime.now(UTC)
 
 
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 class Pipeline:
     """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead.
 
@@ -163,8 +167,14 @@ class Pipeline:
         return decide(self._s.rules, lead.source, tree, lead.item)
 
     def _judge(self, lead: LeadWork, decision: Decision) -> Verdict:
-        received_at = datetime.fromtimestamp(lead.received_at_ms / 1000, UTC)
-        return judge(self._s.rules.house, decision, lead_id=lead.id, received_at=received_at, now=self._clock())
+        return judge(
+            self._s.rules.house,
+            decision,
+            lead_id=lead.id,
+            received_at=_instant(lead.received_at_ms),
+            now=self._clock(),
+            renewed_at=None if lead.renewed_at_ms is None else _instant(lead.renewed_at_ms),
+        )
 
     def _withheld(self, decision: Decision, verdict: Verdict) -> Decision:
         """A rehearsal does not wait: what it would have waited for stands in its detail."""

@@ -21,7 +21,7 @@ _ORDERS = {
     "rung": "The phone did ring: a call you found in the contact centre.",
     "give-up": "Nobody will be called: close the lead as failed.",
     "ring-again": "The phone did not ring: call once more. If you are wrong, it rings twice.",
-    "decide-again": "Give a lead that was never rung to the rules once more.",
+    "decide-again": "Give a lead that was never rung to the rules once more, as fresh as a new one.",
     "tell-crm": "Send the CRM the lead's result once more. Rings nobody.",
 }
 

@@ -17,7 +17,7 @@ class Age:
     """Since when a lead counts as known, and how that was found."""
 
     counts_from: datetime
-    source: Literal["created_at", "receipt"]
+    source: Literal["created_at", "receipt", "order"]  # "order": a person's
     note: str = ""  # what was odd about `created_at`, for people
 
 
@@ -32,6 +32,13 @@ def age_of(created_at: Tree, received_at: datetime) -> Age:
         return Age(received_at, "receipt", "`created_at` lies in the future")
     note = "" if written.has_zone else "`created_at` has no time zone: taken as UTC"
     return Age(min(written.at, received_at), "created_at", note)
+
+
+def renewed(age: Age, renewed_at: datetime | None) -> Age:
+    """The same, unless a person has ordered since that the lead be called: then it counts from the order."""
+    if renewed_at is None or renewed_at <= age.counts_from:
+        return age
+    return Age(renewed_at, "order", age.note)
 
 
 def check_freshness(age: Age, fresh_for: timedelta, now: datetime) -> Check:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from integration.house.freshness import Age, age_of, check_freshness, in_words
+from integration.house.freshness import Age, age_of, check_freshness, in_words, renewed
 from integration.house.windows import Hours, Opening, OpeningKind, look
 from integration.house.zones import Zones, find_zones
 from integration.model import (
@@ -80,16 +80,25 @@ class House:
         return self.terms if rule_name is None else self.by_rule.get(rule_name, self.terms)
 
 
-def judge(house: House, decision: Decision, *, lead_id: int, received_at: datetime, now: datetime) -> Verdict:
+def judge(
+    house: House,
+    decision: Decision,
+    *,
+    lead_id: int,
+    received_at: datetime,
+    now: datetime,
+    renewed_at: datetime | None = None,
+) -> Verdict:
     """Whether the call of this decision may be made at `now`, until when, or when to look again. Never raises.
 
     What the CRM says of the person (`created_at`, `consent`, `time_zone`, `state`, `postal_code`, `country`) is
-    read from the decision's fields. `lead_id` spreads leads out that wait for the same opening.
+    read from the decision's fields. `lead_id` spreads leads out that wait for the same opening. `renewed_at` is when a
+    person ordered the call: an order makes a lead as fresh as one that comes in, and opens no hours.
     """
     terms = house.terms_of(decision.rule_name)
     if house.hours is None and terms.ask_nothing:
         return GO
-    age = age_of(decision.fields.get("created_at"), received_at)
+    age = renewed(age_of(decision.fields.get("created_at"), received_at), renewed_at)
     zones = _NOWHERE if house.hours is None else _zones_of(decision)
     return _Judging(house, terms, decision, age, zones, now, lead_id).verdict()
 
@@ -176,7 +185,7 @@ class _Judging:
 
     def _how_old(self) -> str:
         assert self.terms.fresh_for is not None
-        since = "created" if self.age.source == "created_at" else "received"
+        since = {"created_at": "created", "receipt": "received", "order": "ordered"}[self.age.source]
         return f"older than {in_words(self.terms.fresh_for)}: {since} {_shown(self.age.counts_from)}"
 
     # ---- the calling hours --------------------------------------------------------------------

@@ -50,7 +50,7 @@ def _consent(saw: Mapping[str, Tree]) -> str:
 
 def _freshness(saw: Mapping[str, Tree]) -> str:
     age, most = (timedelta(seconds=int(str(saw[key]))) for key in ("age_seconds", "fresh_for_seconds"))
-    since = "the field `created_at`" if saw["which_is"] == "created_at" else "receipt"
+    since = {"created_at": "the field `created_at`", "order": "a person's order"}.get(str(saw["which_is"]), "receipt")
     note = f"; {saw['note']}" if "note" in saw else ""
     return f"{_rough(age)} old, fresh for {in_words(most)}; counted from {since}, {saw['counts_from']}{note}"
 

@@ -59,6 +59,7 @@ FOR_EVER_MS = 2**62
 
 _TAKE = """
     SELECT lead.id, lead.epoch, lead.source, lead.item, lead.received_at, lead.attempts, lead.reason, lead.detail,
+           lead.renewed_at,
            delivery.body, delivery.content_type,
            CASE WHEN lead.give_up_at <= {now} THEN 1 ELSE 0 END AS gave_up,
            {now} + :give_up - COALESCE(lead.give_up_at, {now} + :give_up) AS held_up
@@ -158,6 +159,7 @@ class Calls:
             last_detail=row["detail"],
             held_up_seconds=max(0, row["held_up"]) / 1000,
             gave_up=bool(row["gave_up"]),
+            renewed_at_ms=row["renewed_at"],
         )
 
     def claim(self, lead: LeadWork, decision: Decision, rules_digest: str, worker_id: str) -> Claimed | Held | None:

@@ -17,7 +17,7 @@ _LEAD = "UPDATE lead SET updated_at = updated_at WHERE id = :id RETURNING state,
 _SET = """
     UPDATE lead SET state = :state, epoch = epoch + 1, reason = :reason, detail = :detail, updated_at = {now},
            call_id = COALESCE(:call_id, call_id), worker_id = NULL, lease_until = NULL, due_at = NULL,
-           give_up_at = NULL, stumbles = 0
+           give_up_at = NULL, stumbles = 0, renewed_at = CASE WHEN :renews = 1 THEN {now} ELSE renewed_at END
     WHERE id = :id
 """
 
@@ -60,7 +60,7 @@ class People:
             _demand(tx, lead_id, LeadState.UNKNOWN)
             message = _signed("another call ordered", by, note)
             _settle_unknown(tx, lead_id, AttemptState.RELEASED, None, message)
-            _set(tx, lead_id, LeadState.READY, None, message)
+            _set(tx, lead_id, LeadState.READY, None, message, renews=True)
 
     def decide_again(self, lead_id: LeadId, *, by: str, note: str = "") -> None:
         """Give a lead that was never rung to the rules once more. Raises NotPossible."""
@@ -68,7 +68,7 @@ class People:
             _demand(tx, lead_id, LeadState.PARKED, LeadState.FAILED, LeadState.BLOCKED, LeadState.SKIPPED)
             if tx.one(_LIVE_ATTEMPT, {"id": lead_id}) is not None:
                 raise NotPossible(f"lead {lead_id} may have been rung: use --ring-again on an unknown lead only")
-            _set(tx, lead_id, LeadState.RECEIVED, None, _signed("decided anew", by, note))
+            _set(tx, lead_id, LeadState.RECEIVED, None, _signed("decided anew", by, note), renews=True)
 
     def tell_crm_again(self, lead_id: LeadId, *, by: str, note: str = "") -> None:
         """Send the write-back of a lead's result once more. Raises NotPossible."""
@@ -100,10 +100,18 @@ def _settle_unknown(tx: Tx, lead_id: LeadId, state: AttemptState, call_id: str |
 
 
 def _set(
-    tx: Tx, lead_id: LeadId, state: LeadState, reason: Reason | None, detail: str, *, call_id: str | None = None
+    tx: Tx,
+    lead_id: LeadId,
+    state: LeadState,
+    reason: Reason | None,
+    detail: str,
+    *,
+    call_id: str | None = None,
+    renews: bool = False,
 ) -> None:
+    """`renews`: somebody has just looked at the lead and wants it called, so it is as fresh as one that comes in."""
     values = {"id": lead_id, "state": state, "reason": reason, "detail": detail, "call_id": call_id}
-    tx.run(_SET, values)
+    tx.run(_SET, {**values, "renews": int(renews)})
     write_history(tx, lead_id, state, detail)
 
 

@@ -26,6 +26,7 @@ class LeadWork:
     last_detail: str = ""
     held_up_seconds: float = 0.0  # since it was put off for the first time
     gave_up: bool = False  # it could not be placed for GIVE_UP_SECONDS
+    renewed_at_ms: int | None = None  # when a person ordered that it be called, or decided anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,23 @@ class TestFreshness:
         assert judged(TWO_DAYS, now=NOW + timedelta(days=2)).kind is VerdictKind.STOP
 
 
+def test_a_persons_order_makes_a_lead_as_fresh_as_a_new_one() -> None:
+    facts = {"lead_id": 1, "received_at": NOW - timedelta(days=9), "now": NOW}
+    old = decided(created_at="2026-11-01")
+    renewed_at = NOW - timedelta(hours=1)
+    verdict = judge(House(TWO_DAYS), old, renewed_at=renewed_at, **facts)  # type: ignore[arg-type]
+    assert (verdict.kind, verdict.until) == (VerdictKind.GO, renewed_at + timedelta(days=2))
+    assert check(verdict, "freshness").saw["which_is"] == "order"
+    again = judge(House(TWO_DAYS), old, renewed_at=NOW - timedelta(days=3), **facts)  # type: ignore[arg-type]
+    assert (again.reason, again.detail) == ("stale_lead", "older than 2 days: ordered 2026-11-20 12:00 UTC")
+
+
+def test_an_order_of_before_the_creation_says_nothing() -> None:
+    facts = {"lead_id": 1, "received_at": NOW, "now": NOW}
+    verdict = judge(House(TWO_DAYS), decided(), renewed_at=NOW - timedelta(days=1), **facts)  # type: ignore[arg-type]
+    assert verdict.until == NOW + timedelta(days=2)
+
+
 def test_a_rule_has_terms_of_its_own() -> None:
     house = House(TWO_DAYS, {"Demos": Terms(fresh_for=timedelta(minutes=30)), "Any": Terms()})
     facts = {"lead_id": 1, "received_at": NOW - timedelta(hours=1), "now": NOW}

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from integration.dialers import Ticket
-from integration.model import CallRequest, LeadState, Next, Outcome, Reason
+from integration.model import CallRequest, LeadState, Next, Outcome, OutcomeKind, Reason
 from integration.settings import Dialing
 from tests.ledger.conftest import World
 from tests.pipeline.conftest import PLACED, RULES, Stage, not_placed
@@ -99,6 +99,33 @@ def test_a_refusal_comes_before_a_rehearsal(stage: Stage) -> None:
     stage.pipeline = stage.built(ruled("consent: required"), Dialing(everybody=False))
     assert stage.advance(stage.lead()) is LeadState.BLOCKED
     assert stage.advance(stage.lead(Consent="yes")) is LeadState.REHEARSED
+
+
+def test_a_stale_lead_is_called_when_a_person_orders_that_it_be_decided_again(stage: Stage) -> None:
+    stage.pipeline = stage.built(ruled("fresh_for: 2 days"))
+    lead_id = stage.lead(Created=ago(days=3))
+    assert stage.advance(lead_id) is LeadState.PARKED
+    stage.ledger.people.decide_again(lead_id, by="Kim")
+    assert stage.advance(lead_id) is LeadState.CALLED
+
+
+def test_a_person_who_orders_another_call_need_not_hurry(stage: Stage) -> None:
+    clock = [datetime.now(UTC)]
+    stage.pipeline = stage.built(ruled("fresh_for: 10 minutes"), clock=lambda: clock[0])
+    stage.dialer.script = [Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, "Nobody knows."), PLACED]
+    lead_id = stage.lead(Created=ago(minutes=9))
+    assert stage.advance(lead_id) is LeadState.UNKNOWN
+    stage.ledger.people.ring_again(lead_id, by="Kim")
+    clock[0] += timedelta(minutes=5)
+    assert stage.advance(lead_id) is LeadState.CALLED
+
+
+def test_an_order_opens_no_hours(stage: Stage) -> None:
+    stage.pipeline = stage.built(ruled(HOURS[:-1] + ", outside: skip}"), clock=lambda: NIGHT)
+    lead_id = stage.lead()
+    assert stage.advance(lead_id) is LeadState.SKIPPED
+    stage.ledger.people.decide_again(lead_id, by="Kim")
+    assert stage.advance(lead_id) is LeadState.SKIPPED
 
 
 # ---- the calling hours --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Create them."""
     _do_not_call()
     _brakes_and_limits()
+    op.add_column("lead", sa.Column("renewed_at", sa.BigInteger))  # a person ordered it: its age counts from then
     op.add_column("history", sa.Column("evidence", sa.Text))  # JSON: the checks that led to this line
     _history_is_never_changed()
 
