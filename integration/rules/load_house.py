@@ -22,6 +22,7 @@ from integration.house import (
     read_windows,
     read_zone,
 )
+from integration.house.freshness import in_words
 from integration.model import Account
 from integration.payload import fold
 from integration.rules.load_conditions import country_word, plain_word
@@ -210,6 +211,30 @@ def _spread(reader: Reader, node: Node | None) -> timedelta:
     if span is not None and span > _LONGEST_SPREAD:
         reader.wrong(node, "`spread:` can be 12 hours at most")
     return span or DEFAULT_SPREAD
+
+
+def warn_of_long_nights(reader: Reader, node: Node, hours: Hours, terms: Terms) -> None:
+    """A lead that comes when the hours close may be too old when they open."""
+    if terms.fresh_for is None or terms.stale is Stale.CALL or terms.outside is Outside.SKIP:
+        return
+    weeks = {**({} if hours.everywhere is None else {"everywhere": hours.everywhere}), **hours.countries}
+    nights = {name: night for name, week in weeks.items() if (night := _longest_night(week)) is not None}
+    name = max(nights, key=lambda one: nights[one], default="")
+    if name and nights[name] >= terms.fresh_for:
+        message = (
+            f"the hours of {name} are closed for {in_words(nights[name])} at a time, and `fresh_for:` is no longer:"
+            " a lead that comes in between is too old before anybody may be called"
+        )
+        reader.warn(node.line, node.column, message)
+
+
+def _longest_night(week: Week) -> timedelta | None:
+    """The longest time for which a week is closed; None when it never opens."""
+    windows = [(day * 1440 + first, day * 1440 + last) for day, found in enumerate(week.days) for first, last in found]
+    if not windows:
+        return None
+    following = [*windows[1:], (windows[0][0] + 7 * 1440, 0)]
+    return timedelta(minutes=max(after[0] - window[1] for window, after in zip(windows, following, strict=True)))
 
 
 # ---- freshness and consent ----------------------------------------------------------------------

@@ -17,7 +17,15 @@ from integration.model import Account
 from integration.phone import PhonePolicy
 from integration.rules.doubts import Doubt, Kind, doubts_of, known_of, worth_telling
 from integration.rules.load_conditions import Names, contradiction, country_word, covers, read_when
-from integration.rules.load_house import RULE_TERMS, TERMS, HoursRead, read_account, read_hours, read_terms
+from integration.rules.load_house import (
+    RULE_TERMS,
+    TERMS,
+    HoursRead,
+    read_account,
+    read_hours,
+    read_terms,
+    warn_of_long_nights,
+)
 from integration.rules.load_limits import read_limits
 from integration.rules.load_sources import read_fields, read_source
 from integration.rules.load_tests import read_tests, unseen_paths
@@ -195,6 +203,8 @@ class _Loading:
             self._consents.append(parts["consent"])
         if hours is not None:
             self._terms = replace(self._terms, outside=hours.outside)
+            if "fresh_for" in parts:
+                warn_of_long_nights(self._reader, parts["fresh_for"], hours.hours, self._terms)
         return hours
 
     def _check_consent(self, sources: Mapping[str, Source]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from integration.house import as_judged
 from integration.model import Decision, DecisionKind, Reason, Tree
 from integration.payload import (
     CONTENT_TYPES,
@@ -29,6 +30,7 @@ from integration.phone_data import FICTIONAL
 from integration.rules.conditions import AllOf, Condition, Not
 from integration.rules.decide import decide
 from integration.rules.events import read_event, read_message
+from integration.rules.moments import verdict_at
 from integration.rules.scope import MessagePath
 from integration.rules.shapes import Event, Rule, Rules, Source
 from integration.rules.wishes import Way, ways, wishes_of
@@ -200,7 +202,8 @@ class _Maker:
             condition = AllOf((*wanted, *(Not(other.when) for other in avoided if other.when is not None)))
             takers: list[str | None] = []
             for way in islice(ways(condition, True), _GUESSES_EACH):
-                guess = self._judged(only, _record(self.source, way, country), country)
+                record = _record(self.source, way, country, self.rules.house.terms_of(rule.name).consent)
+                guess = self._judged(only, record, country)
                 yield guess
                 takers.append(None if guess is None else guess.made.decision.rule_name)
             taken_by = next((other for other in self.rules.rules if other.name in takers), rule)
@@ -223,7 +226,8 @@ class _Maker:
             return None
         if isinstance(read, BadBody) or not isinstance(read_event(source, read), Event):
             return None
-        return _Guess(MadeUp(pattern, decide(self.rules, source.name, read)), number)
+        decision = decide(self.rules, source.name, read)
+        return _Guess(MadeUp(pattern, as_judged(decision, verdict_at(self.rules, decision, None))), number)
 
 
 def _countries(rules: Rules, when: Condition | None) -> list[str]:
@@ -248,9 +252,11 @@ def _message(source: Source, only: Way, record: Tree) -> Tree:
     return tree
 
 
-def _record(source: Source, way: Way, country: str) -> Tree:
+def _record(source: Source, way: Way, country: str, consent: frozenset[str] | None) -> Tree:
     """A record that has what this way wants; None when one of its fields is found by a query alone."""
     wishes = wishes_of(way, country)
+    if consent:
+        wishes.setdefault("consent", "yes" if "yes" in consent else min(consent))
     if "country" in source.fields and all(check.field != "country" for check, _ in way):
         wishes["country"] = country
     record: Tree = {}

@@ -244,7 +244,7 @@ def test_explain_with_broken_rules_names_the_mistake_and_ends_with_2(desk):
 
 # ---- explain: the moment ------------------------------------------------------------------------
 
-HOURS = "hours: {everywhere: {mon-fri: 09:00-20:00}}\nfresh_for: 2 days\n"
+HOURS = "hours: {everywhere: {mon-fri: 09:00-20:00}}\nfresh_for: 3 days\n"
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_explain_says_until_when_it_would_call(office_hours):
     assert result.exit_code == 0
     assert result.stdout.endswith(
         "rule    + German-speaking (line 16): fits\n"
-        "age     + 0 seconds old, fresh for 2 days; counted from receipt, 2026-12-24T17:30:00+00:00\n"
+        "age     + 0 seconds old, fresh for 3 days; counted from receipt, 2026-12-24T17:30:00+00:00\n"
         "zone    + Europe/Vienna (the record's country AT; country code +43): 2026-12-24 18:30 there\n"
         "so      call +…34 through dach\n"
         "when    would call now, within the calling hours until 2026-12-24 20:00 Europe/Vienna\n"

@@ -21,9 +21,7 @@ sources:
   crm:
     verify: {scheme: hmac, secret: "0123456789abcdef"}
 """
-PLAIN = (
-    "phones: {may_call: [US, DE, AT]}\nfields: {phone: Phone, country: Land, size: Co.Size, email: Mail, kind: Kind}\n"
-)
+PLAIN = "phones: {may_call: [US, DE, AT]}\nfields: {phone: Phone, country: Land, size: Co.Size, email: Mail, kind: Kind, consent: OptIn}\n"
 
 
 def rules_of(text: str) -> Rules:
@@ -46,6 +44,8 @@ RULES = {
         {name: u, when: {not: {country: DE}}, skip: z}, {name: a, call: main}]""",
         "a",
     ),
+    "consent": ("consent: required\nrules: [{name: a, call: main}]", "a"),
+    "consent in words": ("rules: [{name: a, call: main, consent: {is: [by phone, other]}}]", "a"),
     "any": ("rules: [{name: a, when: {any: [{kind: Hot}, {size: {at_least: 3}}]}, call: main}]", "a"),
     "the first cannot be met": (
         "rules: [{name: a, when: {phone: {starts_with: '+999'}}, call: main}, {name: b, call: other}]",
