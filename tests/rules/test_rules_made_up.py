@@ -21,7 +21,10 @@ sources:
   crm:
     verify: {scheme: hmac, secret: "0123456789abcdef"}
 """
-PLAIN = "phones: {may_call: [US, DE, AT]}\nfields: {phone: Phone, country: Land, size: Co.Size, email: Mail, kind: Kind, consent: OptIn}\n"
+PLAIN = """\
+phones: {may_call: [US, DE, AT]}
+fields: {phone: Phone, country: Land, size: Co.Size, email: Mail, kind: Kind, consent: OptIn}
+"""
 
 
 def rules_of(text: str) -> Rules:
