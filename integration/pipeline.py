@@ -92,10 +92,6 @@ class Services:
     worker_id: str
 
 
-def _clock() -> datetime:
-    return datetime.now(UTC)
-
-
 def _instant(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
@@ -104,7 +100,8 @@ class Pipeline:
     """Moves leads. `advance` and `write_back` may be called from many threads, and twice for one lead.
 
     With `leases_ahead` a call's result and the lease of its write-back are one commit, and whoever calls `advance`
-    calls `write_back` or `release` for each result, and `release_leased` in the end.
+    calls `write_back` or `release` for each result, and `release_leased` in the end. A lead is judged as of the moment
+    at which the database was asked for it, by the database's clock; tests may bring a `clock` of their own.
     """
 
     def __init__(
@@ -112,7 +109,7 @@ class Pipeline:
         services: Services,
         *,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], datetime] = _clock,
+        clock: Callable[[], datetime] | None = None,
         leases_ahead: bool = False,
     ) -> None:
         self._s = services
@@ -172,7 +169,7 @@ class Pipeline:
             decision,
             lead_id=lead.id,
             received_at=_instant(lead.received_at_ms),
-            now=self._clock(),
+            now=_instant(lead.looked_at_ms) if self._clock is None else self._clock(),
             renewed_at=None if lead.renewed_at_ms is None else _instant(lead.renewed_at_ms),
         )
 
@@ -227,7 +224,7 @@ class Pipeline:
                 return self._not_prepared(lead, claimed, decision, error.outcome)
             reach("prepare.done")
         # Taken before the commit: a process that is suspended right after it must find this instant past.
-        send_by = time.monotonic() + self._may_be_sent_for(verdict)
+        asked_at = time.monotonic()
         begun = self._ledger.calls.begin(
             lead,
             claimed.epoch,
@@ -241,14 +238,8 @@ class Pipeline:
             limits=self._s.rules.limits,
         )
         if isinstance(begun, Begun):
-            return self._place(lead, decision, ticket, begun, send_by)
+            return self._place(lead, decision, ticket, begun, asked_at + _seconds_to_send(verdict, begun))
         return _log_held(lead, begun)
-
-    def _may_be_sent_for(self, verdict: Verdict) -> float:
-        """How many seconds a request may take to leave: not beyond the end of the calling hours."""
-        if verdict.until is None:
-            return SEND_BY_SECONDS
-        return min(SEND_BY_SECONDS, (verdict.until - self._clock()).total_seconds())
 
     def _place(
         self, lead: LeadWork, decision: Decision, ticket: Ticket, begun: Begun, send_by: float
@@ -519,6 +510,13 @@ def _reason_text(job: WritebackJob) -> str:
     if job.state is LeadState.CALLED:
         return ""
     return job.detail or str(job.reason or "")
+
+
+def _seconds_to_send(verdict: Verdict, begun: Begun) -> float:
+    """How long a request may take to leave after its intent: not beyond what the verdict allows."""
+    if verdict.until is None:
+        return SEND_BY_SECONDS
+    return min(SEND_BY_SECONDS, verdict.until.timestamp() - begun.at_ms / 1000)
 
 
 def _log_held(lead: LeadWork, held: Held | None) -> LeadState | None:

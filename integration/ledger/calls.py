@@ -54,12 +54,12 @@ DIALING_LEASE_SECONDS = 120.0  # 6 times send_by and deadline together: no reque
 NO_PASSES: Mapping[str, int] = MappingProxyType({})
 NO_LIMITS = Limits()
 BUSY_WAIT_SECONDS = 10.0  # how long a lead waits while its number is being dialled for another
-SHORTEST_WAIT_SECONDS = 1.0  # where our clock is behind the database's, a verdict may name an instant that has passed
+SHORTEST_WAIT_SECONDS = 1.0  # a verdict that was long on its way may name an instant that has passed
 FOR_EVER_MS = 2**62
 
 _TAKE = """
     SELECT lead.id, lead.epoch, lead.source, lead.item, lead.received_at, lead.attempts, lead.reason, lead.detail,
-           lead.renewed_at,
+           lead.renewed_at, {now} AS looked_at,
            delivery.body, delivery.content_type,
            CASE WHEN lead.give_up_at <= {now} THEN 1 ELSE 0 END AS gave_up,
            {now} + :give_up - COALESCE(lead.give_up_at, {now} + :give_up) AS held_up
@@ -154,6 +154,7 @@ class Calls:
             body=bytes(row["body"]),
             content_type=row["content_type"],
             received_at_ms=row["received_at"],
+            looked_at_ms=row["looked_at"],
             attempts=row["attempts"],
             last_reason=known_reason(row["reason"]),
             last_detail=row["detail"],

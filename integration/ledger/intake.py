@@ -50,7 +50,7 @@ _INSERT_LEAD = """
     INSERT INTO lead (delivery_id, item, source, dedupe_key, state, reason, detail, received_at, updated_at)
     VALUES (:delivery_id, :item, :source, :dedupe_key, :state, :reason, :detail, :received_at, {now})
     ON CONFLICT (source, dedupe_key) DO NOTHING
-    RETURNING id
+    RETURNING id, updated_at
 """
 
 _SEEN_BEFORE = """
@@ -148,7 +148,9 @@ class Intake:
                     write_history(tx, lead_id, LeadState.PARKED, f"{reason}: {detail}")
                     enqueue_writeback(tx, lead_id)
                 else:
-                    work.append(LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms))
+                    work.append(
+                        LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms, new["updated_at"])
+                    )
             held = [] if burst is None else _hold_burst(tx, burst, source, received_at_ms, work)
             keys = [{"source": source, "dedupe_key": event.dedupe_key} for event in again]
             for known in tx.each(_SEEN_BEFORE, keys):

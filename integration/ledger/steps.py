@@ -21,6 +21,7 @@ class LeadWork:
     body: bytes
     content_type: str | None
     received_at_ms: int
+    looked_at_ms: int  # the database's clock when this was read
     attempts: int = 0
     last_reason: Reason | None = None
     last_detail: str = ""

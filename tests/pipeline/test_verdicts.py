@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from unittest.mock import patch
 
 import pytest
 
+from integration import pipeline
 from integration.dialers import Ticket
 from integration.model import CallRequest, LeadState, Next, Outcome, OutcomeKind, Reason
 from integration.settings import Dialing
@@ -86,13 +87,15 @@ def test_a_lead_that_waits_for_the_dialer_is_judged_anew_at_each_attempt(stage: 
 
 
 def test_a_lead_that_turns_stale_between_verdict_and_intent_is_not_called(stage: Stage) -> None:
-    """Our clock is behind: the database's decides."""
+    """The verdict was made a minute ago, as of a lead that stood in a queue: the database's clock decides."""
     now = datetime.now(UTC)
     stage.pipeline = stage.built(ruled("fresh_for: 10 minutes"), clock=lambda: now - timedelta(minutes=1))
     lead_id = stage.lead(Created=(now - timedelta(minutes=10, seconds=1)).isoformat())
     assert stage.advance(lead_id) is None
     assert stage.story(lead_id).lead.state == "received"
     assert stage.dialer.calls == []
+    stage.pipeline = stage.built(ruled("fresh_for: 10 minutes"))
+    assert stage.advance(lead_id) is LeadState.PARKED
 
 
 def test_a_refusal_comes_before_a_rehearsal(stage: Stage) -> None:
@@ -214,10 +217,9 @@ def test_a_rehearsal_does_not_wait_and_says_for_what_it_would(stage: Stage) -> N
     )
 
 
-def test_a_request_does_not_leave_after_the_hours_have_ended(stage: Stage) -> None:
-    """The verdict's end bounds the time to send, so that a slow connection rings nobody a moment too late."""
-    ends = datetime(2050, 11, 22, 1, 0, tzinfo=UTC)
-    stage.pipeline = stage.built(ruled(HOURS), clock=lambda: ends - timedelta(seconds=0.5))
+def test_a_request_does_not_leave_after_the_verdict_has_ended(stage: Stage) -> None:
+    """Its end bounds the time to send, so that a slow connection rings nobody a moment too late."""
+    stage.pipeline = stage.built(ruled("fresh_for: 10 minutes"))
     given: list[float] = []
     place = stage.dialer.place
 
@@ -226,6 +228,20 @@ def test_a_request_does_not_leave_after_the_hours_have_ended(stage: Stage) -> No
         return place(ticket, call, send_by)
 
     with patch.object(stage.dialer, "place", remember):
-        stage.advance(stage.lead())
+        stage.advance(stage.lead(Created=ago(minutes=9, seconds=55.5)))
     (left,) = given
-    assert left <= 0.5
+    assert left <= 4.5
+
+
+class SlowClock(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> SlowClock:
+        return super().now(tz) - timedelta(days=3)
+
+
+def test_a_lead_is_judged_by_the_clock_of_the_database(stage: Stage) -> None:
+    """The machine's own clock is three days behind; the lead came two days ago."""
+    stage.pipeline = stage.built(ruled("fresh_for: 1 day"))
+    lead_id = stage.lead(Created=ago(days=2))
+    with patch.object(pipeline, "datetime", SlowClock):
+        assert stage.advance(lead_id) is LeadState.PARKED
