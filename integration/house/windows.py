@@ -24,6 +24,7 @@ from integration.model import Tree
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 SEARCH_DAYS = 15  # two weekly windows that ever meet do so within a week; the rest is for holidays and clock changes
+MAX_SHOWN = 3  # zones in a sentence; the evidence has all of them
 MAX_PLANS = 1_000  # combinations of countries and states that are remembered
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal() - _EPOCH_DAY - 2  # beyond it a local time may have no date
@@ -106,7 +107,7 @@ def look(hours: Hours, zones: Zones, at: datetime) -> Opening:
         if begin > moment:
             opens_at = _instant(begin)
             return Opening(OpeningKind.CLOSED, None, opens_at, _closed_now(seen), seen, rules)
-    where = f"in {', '.join(names)}{' at once' if len(names) > 1 else ''}"
+    where = f"in {_few(names)}{' at once' if len(names) > 1 else ''}"
     detail = f"within {SEARCH_DAYS} days the calling hours never hold {where}"
     return Opening(OpeningKind.NEVER, None, None, detail, seen, rules)
 
@@ -257,6 +258,11 @@ def _see(plan: _Plan, name: str, at: datetime) -> Seen:
     local = at.astimezone(load_zone(name))
     closed = (rule.closed_by(local) for rule in plan.rules)
     return Seen(name, local, next((told for told in closed if told is not None), None))
+
+
+def _few(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:MAX_SHOWN])
+    return shown if len(names) <= MAX_SHOWN else f"{shown} and {len(names) - MAX_SHOWN} more zones"
 
 
 def _open_until(plan: _Plan, names: tuple[str, ...], until: datetime) -> str:

@@ -121,6 +121,8 @@ def _week(reader: Reader, node: Node, what: str) -> Week | None:
     if block is None:
         return None
     days = _days(reader, reader.entries(block), what)
+    if days is not None and not any(days.values()):
+        reader.warn(block.line, block.column, f"no day of {what} is open, so nobody is called there; is that meant?")
     return None if days is None else Week.of(days)
 
 

@@ -186,6 +186,14 @@ def test_windows_that_never_meet_are_told():
     assert (opening.until, opening.opens_at) == (None, None)
 
 
+def test_of_many_zones_a_sentence_names_a_few():
+    zones = in_zones(*(f"Australia/{city}" for city in ("Adelaide", "Brisbane", "Eucla", "Perth", "Sydney")))
+    assert look(hours_of(week()), zones, utc("2026-11-23T12:00")).detail == (
+        "within 15 days the calling hours never hold in Australia/Adelaide, Australia/Brisbane, Australia/Eucla "
+        "and 2 more zones at once"
+    )
+
+
 def test_a_week_that_is_never_open():
     opening = look(hours_of(week()), in_zones("Europe/Berlin"), utc("2026-11-23T12:00"))
     assert opening.detail == "within 15 days the calling hours never hold in Europe/Berlin"

@@ -1,0 +1,39 @@
+"""What `check` says of calling hours that can be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from integration.rules import load_rules
+
+FILE = """\
+accounts: {us: {id: acc-us}}
+phones: {may_call: [US, DE]}
+fields: {phone: Phone}
+rules: [{name: All, call: us}]
+sources:
+  crm:
+    verify: {scheme: hmac, timestamp_header: X-Time, parts: [timestamp, ".", body], secret: "${SECRET}"}
+tests: [{name: One, record: {Phone: "+12125550123"}, expect: {call: us}}]
+hours:
+"""
+
+
+def warnings_of(hours: str) -> list[str]:
+    rules = load_rules(FILE + hours, name="rules.yaml", environ={"SECRET": "correct-horse-battery"})
+    return [f"{one.line}:{one.column}: {one.message}" for one in rules.warnings if "no day of" in one.message]
+
+
+@pytest.mark.parametrize(
+    ("hours", "warning"),
+    [
+        ("  everywhere: {mon-sun: closed}", "10:15: no day of `everywhere:` is open"),
+        ("  everywhere: {mon: 9:00-10:00}\n  US: {mon-fri: closed}", "11:7: no day of the hours of US is open"),
+    ],
+)
+def test_a_week_that_is_open_on_no_day_is_warned_of(hours: str, warning: str) -> None:
+    assert warnings_of(hours) == [f"{warning}, so nobody is called there; is that meant?"]
+
+
+def test_a_day_that_is_closed_is_nothing_odd() -> None:
+    assert warnings_of("  everywhere: {mon-sat: 09:00-20:00, sun: closed}") == []
