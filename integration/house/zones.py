@@ -191,14 +191,7 @@ class _Search:
     def number(self, parsed: phonenumbers.PhoneNumber, country: str) -> None:
         area = str(parsed.national_number)[:3] if parsed.country_code == NORTH_AMERICA else ""
         how = f"area code {area}" if area else f"country code +{parsed.country_code}"
-        names = [name for name in timezone.time_zones_for_number(parsed) if name in _known()]
-        if len(names) > 1:
-            # Countries that share a code are listed together: of +61, Christmas Island is not in Australia.
-            own = [name for name in names if _current_name(name) in _country_zones().get(country, ())]
-            names = own or names
-        if not names and (only := _only_zone(country)) is not None:
-            names = [only]
-        self.add(names, how, country)
+        self.add(_zones_of_number(parsed, country), how, country)
         state = _area_codes().get(area) if country == "US" else None
         if state is not None:
             self.states.setdefault(state, []).append(how)
@@ -206,9 +199,8 @@ class _Search:
     def anywhere(self) -> None:
         """In each country that is named and in which nothing says where, the person may be anywhere."""
         for country in self.countries:
-            own = _country_zones().get(country, ())
-            if country not in self.placed and not self.zones.keys() & set(own):
-                self.add(_us_mainland() if country == "US" else own, f"anywhere in {country}")
+            if country not in self.placed and not self.zones.keys() & set(_country_zones().get(country, ())):
+                self.add(_all_zones(country), f"anywhere in {country}")
                 for state in US_AREA_CODES if country == "US" else ():
                     self.states.setdefault(state, []).append("anywhere in US")
 
@@ -249,6 +241,21 @@ def _country_of(parsed: phonenumbers.PhoneNumber) -> str | None:
     return None if region in (None, "ZZ", "001") else str(region)
 
 
+def _zones_of_number(parsed: phonenumbers.PhoneNumber, country: str) -> Collection[str]:
+    """Where numbers like this are given out.
+
+    libphonenumber knows the parts of a country, and takes some countries' hours roughly: for it Algeria keeps those of
+    Paris and Kaliningrad those of Bucharest, which is an hour wrong for half the year. So what the tz database says of
+    the country comes first, and a zone of another country means that only the country is known.
+    """
+    only = _only_zone(country)
+    if only is not None:
+        return [only]
+    names = [_current_name(name) for name in timezone.time_zones_for_number(parsed) if name in _known()]
+    own = _country_zones().get(country, ())
+    return names if not own or set(names) <= set(own) else _all_zones(country)
+
+
 @cache
 def _area_codes() -> Mapping[str, str]:
     return {area: state for state, areas in US_AREA_CODES.items() for area in areas.split()}
@@ -279,8 +286,10 @@ def _states(country: str) -> _States:
 
 
 @cache
-def _us_mainland() -> tuple[str, ...]:
-    """All zones of the states; those of the tz database's table are more, and agree with these."""
+def _all_zones(country: str) -> tuple[str, ...]:
+    """Every zone of a country; of the US, those of the states: the tz database has more, which agree with these."""
+    if country != "US":
+        return _country_zones().get(country, ())
     zones = (names for code, names in _states("US").zones.items() if code not in US_TERRITORIES)
     return tuple(dict.fromkeys(name for names in zones for name in names))
 
@@ -428,6 +437,8 @@ _SAMPLES = tuple(datetime(year, month, 15, 12, tzinfo=UTC) for year in (2026, 20
 @cache
 def _only_zone(country: str) -> str | None:
     """The zone of a country that has one, or several that show the same time; else None."""
+    if country in STATES:
+        return None
     names = _country_zones().get(country, ())
     clocks = {tuple(at.astimezone(load_zone(name)).utcoffset() for at in _SAMPLES) for name in names}
     return names[0] if len(clocks) == 1 else None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.house import find_zones, read_tables, read_zone
-from integration.house.zones import _known, _links, _us_zips, load_zone, read_us_state, tzdata_version
+from integration.house.zones import _country_zones, _known, _links, _us_zips, load_zone, read_us_state, tzdata_version
 
 NEW_YORK, CHICAGO, DENVER, PACIFIC = "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"
 MANHATTAN, HOUSTON, BERLIN, LONDON = "+12125550123", "+17135550123", "+493012345678", "+442079460958"
@@ -31,20 +31,33 @@ def names(*args, **kwargs) -> set[str]:
         ("+4915123456789", {"Europe/Berlin"}),
         ("+12085551234", {"America/Boise", PACIFIC}),  # Idaho's area code spans two
         ("+919876543210", {"Asia/Kolkata"}),  # by today's name
-        (
-            "+61412345678",
-            {f"Australia/{city}" for city in ("Adelaide", "Brisbane", "Eucla", "Lord_Howe", "Perth", "Sydney")},
-        ),
+        ("+61261234567", {"Australia/Sydney"}),
     ],
 )
 def test_a_number_says_where_it_was_given_out(number, zones):
     assert names(number) == zones
 
 
-def test_of_countries_that_share_a_code_only_the_numbers_own_counts():
+def test_a_number_that_says_only_its_country_may_be_anywhere_in_it():
     russian_mobile = names("+79161234567")
-    assert "Europe/Moscow" in russian_mobile
-    assert not russian_mobile & {"Asia/Almaty", "Europe/Bucharest"}
+    assert {"Europe/Kaliningrad", "Europe/Moscow", "Asia/Kamchatka"} <= russian_mobile
+    assert not russian_mobile & {"Asia/Almaty", "Europe/Bucharest"}  # of those that share the code, or look alike
+    assert "Europe/Kaliningrad" in names("+74012123456")
+    assert names("+61412345678") == set(_country_zones()["AU"])
+
+
+@pytest.mark.parametrize(
+    ("number", "zone"),
+    [
+        ("+21312345678", "Africa/Algiers"),  # libphonenumber says Paris
+        ("+50521234567", "America/Managua"),  # Chicago
+        ("+218212345678", "Africa/Tripoli"),  # Bucharest
+        ("+353212345678", "Europe/Dublin"),
+        ("+447400123456", "Europe/London"),
+    ],
+)
+def test_a_country_with_one_clock_has_its_own_zone(number, zone):
+    assert names(number) == {zone}
 
 
 @pytest.mark.parametrize("number", ["+447700900123", "+4930123", "+43720123456"])
