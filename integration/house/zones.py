@@ -139,7 +139,7 @@ class _Search:
 
     def field(self, value: Tree) -> None:
         """What the record itself says."""
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value.strip()):
             return
         names = _zones_named(value) if isinstance(value, str) else ()
         self.add(names, "the field `time_zone`")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import string
+import zoneinfo
+from datetime import datetime, timedelta
+from importlib import resources
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -323,6 +326,25 @@ def test_every_zone_can_be_loaded_and_is_the_packages_own():
     for name in _known():
         assert isinstance(load_zone(name), ZoneInfo)
     assert tzdata_version() >= "2026"
+
+
+def test_the_machines_own_zones_are_not_asked(monkeypatch, tmp_path):
+    wrong = tmp_path / "Europe/Berlin"
+    wrong.parent.mkdir()
+    with resources.files("tzdata").joinpath("zoneinfo", "Asia", "Tokyo").open("rb") as file:
+        wrong.write_bytes(file.read())
+    monkeypatch.setenv("TZ", "Mars/Phobos")
+    zoneinfo.reset_tzpath(to=[str(tmp_path)])
+    load_zone.cache_clear()
+    try:
+        assert datetime(2026, 7, 1, tzinfo=load_zone("Europe/Berlin")).utcoffset() == timedelta(hours=2)
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_an_empty_field_is_no_doubt(value):
+    assert find_zones(MANHATTAN, time_zone=value).doubts == ()
 
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "../zones", "/etc/localtime", "", "Factory"])
