@@ -42,7 +42,8 @@ _REMOVE = "DELETE FROM do_not_call WHERE number = :number"
 _EMPTY = "DELETE FROM do_not_call"
 _FORGET_KEY = "DELETE FROM do_not_call_key WHERE NOT EXISTS (SELECT 1 FROM do_not_call)"
 _FIND = "SELECT added_at, source, note FROM do_not_call WHERE number = :number"
-_LOOK = "SELECT key_check, (SELECT COUNT(*) FROM do_not_call) AS numbers FROM do_not_call_key WHERE id = 1"
+_LOOK = "SELECT key_check FROM do_not_call_key WHERE id = 1"
+_COUNT = "SELECT COUNT(*) AS numbers FROM do_not_call"
 
 NO_KEY = (
     "RINGBACK_DNC_KEY is not set, and without it the do-not-call list can neither be written nor read; set it to the "
@@ -152,8 +153,9 @@ class DoNotCall:
     def count(self) -> int:
         """How many numbers the list holds."""
         with self._database.read() as tx:
-            row = tx.one(_LOOK)
-        return 0 if row is None else int(row["numbers"])
+            row = tx.one(_COUNT)
+        assert row is not None
+        return int(row["numbers"])
 
     def demand_key(self) -> None:
         """Raises ListUnreadable when this process cannot use the list, also an empty one."""
@@ -163,7 +165,7 @@ class DoNotCall:
     def why_unreadable(self) -> str | None:
         """Why this process cannot read the list and so rings nobody, in words; None when it can, or it is empty."""
         with self._database.read() as tx:
-            row = tx.one(_LOCK_KEY.replace("{lock}", ""))
+            row = tx.one(_LOOK)
         try:
             if row is not None:
                 self._usable(row)

@@ -12,14 +12,16 @@ from typing import Literal
 import psycopg
 from psycopg.rows import dict_row
 
-from integration.ledger import ALL_DIALING, Held, Ledger, NewEvent, SetBack
+from integration.ledger import ALL_DIALING, Held, Ledger, NewEvent, NumberKey, SetBack
 from integration.ledger.database import Database, Params, Row, Tx, named_to_psycopg
-from integration.model import LeadState, Reason
+from integration.model import Burst, LeadState, Limit, Limits, Reason
 from tests.ledger.conftest import PLACED, UNCLEAR, World, refused
 
 # Indexes over what is still under way alone, or over few rows: such a one may be read from end to end.
 SMALL = ("lead_moving", "lead_movable_by_source", "writeback_pending", "pause_pkey", "worker_pkey")
-GROWING = ("delivery", "lead", "attempt", "writeback", "history", "phone_guard")
+GROWING = (
+    "delivery", "lead", "attempt", "writeback", "history", "phone_guard", "do_not_call", "limit_use", "arrival",
+)  # fmt: skip
 Said = tuple[str, Params | None]
 
 
@@ -125,11 +127,38 @@ def live(world: World) -> None:
     ledger.upkeep.due_leads(1, overdue_seconds=5.0)
     ledger.upkeep.due_writebacks(1)
     ledger.upkeep.somebody_works()
+    under_the_house(world)
     ledger.reading.story(called)
     list(ledger.reading.leads(most=2))
     ledger.reading.pauses()
     ledger.wakeups.tidy()
     ledger.upkeep.leave("worker")
+
+
+def under_the_house(world: World) -> None:
+    """The same for limits, the list and brakes."""
+    minute = (Limit(2, 60, "minute"), Limit(50, 86_400, "day"))
+    world.limits = Limits(minute, {"crm": minute}, {"east": minute})
+    world.ledger.do_not_call.add(["+15551230020"], source="a person")
+    listed, first, second, third, braked = (world.lead() for _ in range(5))
+    assert isinstance(world.begin(listed, "+15551230020"), Held)
+    world.call(first, refused(Reason.NOT_SENT), SetBack(LeadState.WAITING, Reason.NOT_SENT, 60.0), to="+15551230021")
+    world.begun(second, "+15551230022")
+    world.begun(third, "+15551230023")
+    assert isinstance(world.begin(braked, "+15551230024"), Held)
+    world.ledger.rates.let_in(world.limits)
+    world.ledger.brakes.pull("*", who="a person", why="to see")
+    world.sql("UPDATE lead SET due_at = 1 WHERE id = :id", id=braked)
+    assert isinstance(world.begin(braked, "+15551230024"), Held)
+    world.ledger.upkeep.resume()
+    list(world.ledger.brakes.let_go("*", per_minute=10, who="a person"))
+    event = NewEvent("id:no more", opted_out=("+15551230025",))
+    for events in ([NewEvent("id:one of many")], [event]):
+        world.ledger.intake.receive(
+            source="crm", body=b"", content_type=None, received_at_ms=1, events=events, burst=Burst(1, 60)
+        )
+    world.ledger.do_not_call.find("+15551230020")
+    world.ledger.do_not_call.why_unreadable()
 
 
 def plan_of(database_url: str, said: Said) -> list[str]:
@@ -165,7 +194,7 @@ def reads_all(plan: list[str]) -> bool:
 
 def test_no_step_reads_a_whole_table_that_grows(world: World) -> None:
     said: list[Said] = []
-    live(World(Ledger(Listening(world.ledger.database, said))))
+    live(World(Ledger(Listening(world.ledger.database, said), NumberKey("k" * 32))))
     plans = {sql: plan_of(world.url, (sql, params)) for sql, params in dict(said).items()}
     assert len(plans) > 50
     assert {sql: plan for sql, plan in plans.items() if reads_all(plan)} == {}

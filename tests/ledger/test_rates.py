@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import pytest
 
@@ -114,6 +115,20 @@ def test_of_many_at_once_exactly_as_many_as_allowed_are_called(world: World) -> 
     found = at_once(16, lambda n: world.begin(leads[n], numbers[n], WEST if n % 2 else EAST))
     called = sum(isinstance(each, Begun) for each in found)
     assert called == 7
+
+
+def test_of_two_that_count_at_once_the_second_sees_the_first(world: World) -> None:
+    """The first is held up before its commit; on PostgreSQL only the scope's row keeps the second from counting."""
+    world.limits = Limits(everything=(Limit(1, 60, "minute"),))
+    world.begun(world.lead(), number())
+    an_hour_ago(world)
+    leads, numbers = [world.lead(), world.lead()], [number(), number()]
+    crash_points.arm("intent.before_commit", lambda: time.sleep(0.3))
+    try:
+        found = at_once(2, lambda n: world.begin(leads[n], numbers[n]))
+    finally:
+        crash_points.disarm()
+    assert sorted(isinstance(each, Begun) for each in found) == [False, True]
 
 
 # ---- letting in -------------------------------------------------------------------------------

@@ -106,6 +106,45 @@ MUTANTS = {
         "        receipt = _keep(services, source, body, received_at_ms)\n",
         "tests/web/test_answers.py::test_a_locked_database_is_our_trouble_and_the_crm_comes_again",
     ),
+    "one call more than the limit": Mutant(
+        "integration/ledger/rates.py",
+        "reached = [use for use in uses if use.room <= 0]",
+        "reached = [use for use in uses if use.room < 0]",
+        "tests/ledger/test_rates.py::test_of_many_at_once_exactly_as_many_as_allowed_are_called[sqlite]",
+    ),
+    "an unclear call leaves its place to another": Mutant(
+        "integration/ledger/settling.py",
+        "    if outcome.kind is OutcomeKind.NOT_PLACED:\n        free_guard",
+        "    if outcome.kind is not OutcomeKind.PLACED:\n        free_guard",
+        "tests/ledger/test_rates.py::test_only_a_call_that_was_surely_not_placed_counts_no_longer",
+    ),
+    "the do-not-call list is not asked": Mutant(
+        "integration/ledger/calls.py",
+        "do_not_call.listed(row, self.key, self.asked) or ",
+        "",
+        "tests/ledger/test_do_not_call.py::test_a_number_on_the_list_is_not_rung[sqlite]",
+    ),
+    "a list with another key is taken for an empty one": Mutant(
+        "integration/ledger/do_not_call.py",
+        'if key is None or bytes(row["list_key"]) != key.mark:',
+        "if False:",
+        "tests/ledger/test_do_not_call.py::test_without_the_right_key_nobody_is_rung",
+    ),
+    "a brake that came after the claim is not seen": Mutant(
+        "integration/ledger/calls.py",
+        'stop = brakes.braked(tx, row["brakes"], of_brakes, self.asked)',
+        "stop = brakes.braked(tx, 0, of_brakes, self.asked)",
+        "tests/ledger/test_brakes.py::test_a_brake_that_came_after_the_lead_was_claimed_holds_it[sqlite]",
+    ),
+    "the brake goes before what it withholds has its time": Mutant(
+        "integration/ledger/brakes.py",
+        "        gone = 0\n",
+        "        with self._database.write() as tx:\n"
+        '            tx.run(_RELEASE, {"scope": scope})\n'
+        "        gone = 0\n",
+        "tests/ledger/test_brakes.py::"
+        "test_after_a_crash_in_the_middle_the_brake_still_holds_and_the_order_can_be_given_again[sqlite]",
+    ),
     "one source after the other": Mutant(
         "integration/runner/local.py",
         "self._lanes[source] = lane  # to the end\n",
