@@ -18,7 +18,7 @@ from integration.ledger.steps import SetBack
 from integration.model import Check, LeadState, Reason
 
 AT_ONCE = 1000  # numbers of one transaction
-LOOK_AGAIN_SECONDS = 60.0  # while the list cannot be read; whoever sets the right key restarts the process
+LOOK_AGAIN_SECONDS = 3600.0  # while the list cannot be read; a restart, which a new key needs, wakes the leads
 _MARK = b"Ringback do-not-call list"  # which is no number
 
 # What `listed` needs of the statement that begins a call.

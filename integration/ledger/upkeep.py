@@ -119,6 +119,13 @@ _WAKE_THE_REFUSED = f"""
 """
 
 
+_WAKE_FOR_THE_LIST = f"""
+    UPDATE lead SET due_at = {{now}} WHERE id IN (
+        SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}} AND reason = 'list_unreadable'
+        ORDER BY id {{skip_locked}})
+"""
+
+
 class Upkeep:
     """Keeps the ledger whole. Every method raises LedgerUnavailable when the database does not answer."""
 
@@ -190,6 +197,7 @@ class Upkeep:
     def clear_pauses(self) -> int:
         """Let dialling start anew: after a restart, or when a person says that the cause is mended. How many."""
         with self._database.write() as tx:
+            tx.run(_WAKE_FOR_THE_LIST)  # the settings may have the right key now
             cleared = clear(tx)
             if cleared:
                 tx.run(_WAKE_THE_REFUSED, {"most": MOST_WOKEN})
