@@ -1,7 +1,7 @@
 """Whom we may call: the do-not-call list, people's brakes, limits and bursts, and the evidence of each check.
 
 Nothing here is in the way of the release before: it knows none of these tables and leaves `history.evidence` empty.
-While both run, its calls are not counted, listed or braked; `docs/scaling.md` says so.
+While both run, its calls are neither counted nor held back by what is kept here.
 """
 
 from __future__ import annotations
