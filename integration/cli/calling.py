@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import click
 
 from integration.bootstrap import read_all_settings, read_environment, read_rules_to_look, rules_path
-from integration.cli.access import connect
+from integration.cli.access import connect, existing_ledger, missing_ledger
 from integration.cli.terminal import AnswerIsNo, CannotBegin, clean, confirmed, say, say_json, table
 from integration.dialers import Dialer, DialerError, PhoneAccount
 from integration.log import describe_error
 from integration.model import Account, CallRequest, Outcome, OutcomeKind, Reason
 from integration.phone import PhoneRefused, read_phone
 from integration.rules import Rules, RulesError
-from integration.settings import Dialing, SettingsError, read_dialer_settings
+from integration.settings import Dialing, Settings, SettingsError, read_dialer_settings
 
 SEND_BY_SECONDS = 5.0
 UNCLEAR = 3  # exit code
@@ -124,8 +124,9 @@ def call(number: str, key: str, yes: bool) -> None:
     """Ring one number now, outside of any lead.
 
     Shows what it will do and asks first. At most one request is sent, and the rules' `phones:` hold: no country that
-    is not listed, no emergency number. RINGBACK_DIALING holds too. The call is not recorded in the ledger, starts
-    no cooldown, and the CRM is not told. Exit code 0 placed, 1 not placed, 3 unclear: the phone may have rung.
+    is not listed, no emergency number. RINGBACK_DIALING and the do-not-call list hold too; calling hours, limits and
+    pauses do not, because it is you who decides. The call is not recorded in the ledger, starts no cooldown, and the
+    CRM is not told. Exit code 0 placed, 1 not placed, 3 unclear: the phone may have rung.
 
     \b
     Example:
@@ -137,6 +138,7 @@ def call(number: str, key: str, yes: bool) -> None:
     account = _account(rules, key)
     to = _number(rules, number)
     _refuse_withheld(settings.dialing, to)
+    _refuse_listed(settings, to)
     dialer = connect(dialer_settings)
     try:
         ticket = dialer.prepare(account)
@@ -170,6 +172,18 @@ def _refuse_withheld(dialing: Dialing, to: str) -> None:
         raise AnswerIsNo("Not placed. RINGBACK_DIALING is off: nobody is rung from here.")
     if dialing.withholds(to):
         raise AnswerIsNo("Not placed. RINGBACK_DIALING lists the only numbers that are rung from here; not this one.")
+
+
+def _refuse_listed(settings: Settings, to: str) -> None:
+    """The do-not-call list holds for people as well. Without a ledger there is no list yet."""
+    if missing_ledger(settings) is not None:
+        return
+    with existing_ledger(settings) as ledger:
+        problem = ledger.do_not_call.why_unreadable()
+        if problem is not None:
+            raise CannotBegin(problem)
+        if ledger.do_not_call.count() and ledger.do_not_call.find(to) is not None:
+            raise AnswerIsNo("Not placed. The number is on the do-not-call list; `ringback dnc check` says why.")
 
 
 def _place(dialer: Dialer, account: Account, to: str) -> Outcome:

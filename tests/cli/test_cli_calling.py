@@ -177,3 +177,16 @@ def test_ctrl_c_while_placing_is_unclear(desk, centre, monkeypatch):
     result = desk("call", NUMBER, "--account", "us-east", "--yes")
     assert result.exit_code == 3
     assert "The phone may be ringing" in result.stdout
+
+
+def test_call_rings_no_number_of_the_do_not_call_list(desk, office, centre):
+    desk.env["RINGBACK_DNC_KEY"] = "k" * 32
+    desk("dnc", "add", NUMBER)
+    result = desk("call", NUMBER, "--account", "us-east", "--yes")
+    assert (result.exit_code, "is on the do-not-call list" in result.stderr) == (1, True)
+    other = desk("call", "+15551230008", "--account", "us-east", "--yes")
+    assert other.exit_code == 0
+    del desk.env["RINGBACK_DNC_KEY"]
+    result = desk("call", "+15551230009", "--account", "us-east", "--yes")
+    assert (result.exit_code, "RINGBACK_DNC_KEY is not set" in result.stderr) == (2, True)
+    assert len(centre.calls()) == 1

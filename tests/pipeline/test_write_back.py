@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from unittest.mock import patch
 
@@ -225,3 +226,12 @@ def test_while_a_crm_hangs_only_some_write_backs_are_leased_ahead(stage: Stage) 
     with patch("integration.pipeline.MOST_LEASED", 2):
         leads = [called(stage) for _ in range(4)]
     assert list(stage.ledger.upkeep.due_writebacks()) == leads[2:]
+
+
+def test_the_crm_hears_when_its_leads_number_was_called_already_and_by_which_call(stage: Stage) -> None:
+    first, second = stage.lead(Phone="+12125552999"), stage.lead(Phone="+12125552999")
+    stage.advance(first)
+    assert stage.advance(second) is LeadState.BLOCKED
+    told = stage.told(second)
+    assert told["result"] == "blocked"
+    assert re.fullmatch(rf"already called at \d\d:\d\d UTC for lead {first}, call call-1", str(told["why"]))
