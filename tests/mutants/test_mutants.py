@@ -68,8 +68,8 @@ MUTANTS = {
     ),
     "send_by is taken after the commit": Mutant(
         "integration/pipeline.py",
-        "return self._place(lead, decision, ticket, begun, send_by)",
-        "return self._place(lead, decision, ticket, begun, time.monotonic() + SEND_BY_SECONDS)",
+        "begun, asked_at + _seconds_to_send(verdict, begun))",
+        "begun, time.monotonic() + _seconds_to_send(verdict, begun))",
         "tests/crash/test_crash_points.py::"
         "test_a_process_that_was_suspended_before_sending_sends_nothing_when_it_wakes_too_late[sqlite-intent.committed]",
     ),
