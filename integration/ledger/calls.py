@@ -101,10 +101,10 @@ _WAIT = f"""
     WHERE id = :id AND epoch = :epoch AND state IN ('received', 'waiting', 'ready', 'claimed')
 """
 
-_INSERT_ATTEMPT = """
+_INSERT_ATTEMPT = f"""
     INSERT INTO attempt (lead_id, n, state, account, account_id, to_number, caller_id, worker_id, intent_at, message)
-    VALUES (:lead_id, :n, 'intent', :account, :account_id, :to_number, :caller_id, :worker_id, {now}, '')
-    RETURNING id, intent_at
+    VALUES (:lead_id, :n, 'intent', :account, :account_id, :to_number, :caller_id, :worker_id, {{now}}, '')
+    RETURNING id, intent_at, {brakes.COUNT} AS brakes, {do_not_call.ASKED}
 """
 
 _SURFACE = """
@@ -361,8 +361,11 @@ class _Beginning:
         if take_probes(tx, pauses, self.turn.passes) is None:
             raise _Lost  # looked at again within a second, and then held by the pause
         stated = {"lead_id": lead.id, "n": row["attempts"], "caller_id": decision.account.caller_id}
-        attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated})
+        attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated, **of_brakes, "hidden": hidden})
         assert attempt is not None
+        # All this may have waited for others: a brake or an opt-out that came meanwhile counts as well.
+        if brakes.braked(tx, attempt["brakes"], of_brakes, []) or do_not_call.listed(attempt, self.key, []):
+            raise _Lost  # looked at again within a second, and then held
         rates.note(tx, scopes, attempt["intent_at"], attempt["id"])
         write_history(tx, lead.id, LeadState.DIALING, _dialing(row["attempts"], decision), self._evidence())
         return Begun(AttemptId(attempt["id"]), row["attempts"], attempt["intent_at"])

@@ -18,11 +18,21 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from integration.ledger import ConstraintHeld, Ledger, LedgerInUse, LedgerUnavailable, database, open_database, postgres
+from integration.ledger import (
+    ConstraintHeld,
+    Held,
+    Ledger,
+    LedgerInUse,
+    LedgerUnavailable,
+    NumberKey,
+    database,
+    open_database,
+    postgres,
+)
 from integration.ledger.database import named_to_psycopg, postgres_url, sqlite_path
-from integration.model import LeadId
+from integration.model import LeadId, Reason
 from tests.end_to_end.rig import Cable
-from tests.ledger.conftest import PLACED, World
+from tests.ledger.conftest import NUMBER, PLACED, World
 
 
 def test_what_raises_within_a_transaction_is_undone(world: World) -> None:
@@ -451,6 +461,30 @@ def test_a_second_claim_waits_for_the_first_and_then_loses(migrated_postgres_url
         _wait_for_a_lock(world)
     thread.join()
     assert outcome == [None]
+    world.ledger.close()
+
+
+@pytest.mark.parametrize("order", ["a brake", "an opt-out"])
+def test_an_order_that_came_while_a_call_waited_for_a_lock_stops_it(migrated_postgres_url: str, order: str) -> None:
+    """READ COMMITTED: the statement that waited sees the new row of the lead, and of all others what was before."""
+    world = World(Ledger(open_database(migrated_postgres_url), NumberKey("a key for this test alone")))
+    work = world.take(world.lead())
+    outcome: list[object] = []
+    with world.ledger.database.write() as tx:
+        tx.run("UPDATE lead SET updated_at = updated_at")
+        thread = threading.Thread(target=lambda: outcome.append(world.begin_from(work, work.epoch)))
+        thread.start()
+        _wait_for_a_lock(world)
+        if order == "a brake":
+            world.ledger.brakes.pull("*", who="ann", why="a test")
+        else:
+            world.ledger.do_not_call.add([NUMBER], source="ann")
+    thread.join()
+    assert outcome == [None]
+    assert world.attempts(work.id) == []
+    held = world.begin_from(work, work.epoch)
+    assert isinstance(held, Held)
+    assert held.reason in (Reason.PAUSED_BY_PERSON, Reason.DO_NOT_CALL)
     world.ledger.close()
 
 
