@@ -145,6 +145,42 @@ MUTANTS = {
         "tests/ledger/test_brakes.py::"
         "test_after_a_crash_in_the_middle_the_brake_still_holds_and_the_order_can_be_given_again[sqlite]",
     ),
+    "an order that came meanwhile is not asked for": Mutant(
+        "integration/ledger/calls.py",
+        'if brakes.braked(tx, attempt["brakes"], of_brakes, []) or',
+        "if False and",
+        "tests/ledger/test_database.py::test_an_order_that_came_while_a_call_waited_for_a_lock_stops_it",
+    ),
+    "a connection is kept whatever its answer said": Mutant(
+        "integration/http/connections.py",
+        "self.will_close = self.will_close or not self._ends_in_one_way()",
+        "self.will_close = False",
+        "tests/faults/test_kept_connections.py",
+    ),
+    "a connection is kept although more has come": Mutant(
+        "integration/http/connections.py",
+        "        if self.reader.has_more:\n            return True\n",
+        "",
+        "tests/faults/test_kept_connections.py",
+    ),
+    "a line feed in a header": Mutant(
+        "integration/http/connections.py",
+        "if any(_UNFIT.search(line) for line in lines):",
+        "if False:",
+        "tests/faults/test_http_faults.py::test_a_header_that_http_does_not_take_is_not_sent",
+    ),
+    "leases are kept at the end": Mutant(
+        "integration/runner/local.py",
+        "            self._pipeline.release_leased()\n",
+        "",
+        "tests/pipeline/test_local_runner.py::test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker",
+    ),
+    "what was prepared is remembered after a failure": Mutant(
+        "integration/ledger/postgres.py",
+        "self._connection.rollback()",
+        'self.execute("ROLLBACK")',
+        "tests/ledger/test_database.py::test_a_failure_among_statements_that_travel_together_spoils_no_connection",
+    ),
     "one source after the other": Mutant(
         "integration/runner/local.py",
         "self._lanes[source] = lane  # to the end\n",
