@@ -322,6 +322,7 @@ class Pipeline:
                 attempt_id=attempt_id,
                 outcome=str(outcome.kind),
                 call_id=outcome.call_id,
+                detail=str(error) if isinstance(error, LedgerUnavailable) else None,  # our own words: they quote no row
                 error=describe_error(error),
             )
             return None

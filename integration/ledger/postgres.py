@@ -45,6 +45,7 @@ _RECONNECT_SECONDS = 2.0
 # A batch of a thousand events needs as many answers; so long as they come, it may take so long in all.
 _TRANSACTION_SECONDS = 6.0
 _WORTH_A_PIPELINE = 4  # statements; for fewer the driver's preparations cost more than the journeys
+IDLE_SECONDS = 60.0  # so often a pool closes one connection that nobody needed meanwhile, down to its smallest size
 _AT_ONCE = 200  # statements in one journey, so that the server is heard of often enough
 _statements: dict[str, str] = {}
 
@@ -67,6 +68,7 @@ class PostgresDatabase:
             max_size=pool_size,
             timeout=_POOL_WAIT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
+            max_idle=IDLE_SECONDS,
             open=True,
             configure=_configuring(_WORKS_ITSELF if works_itself else ""),
             name="ringback",

@@ -83,7 +83,7 @@ def make_fetching_pool(url: str) -> psycopg_pool.AsyncConnectionPool[psycopg.Asy
     import psycopg  # noqa: PLC0415 - only a worker needs them
     import psycopg_pool  # noqa: PLC0415
 
-    from integration.ledger.postgres import let_go  # noqa: PLC0415
+    from integration.ledger.postgres import IDLE_SECONDS, let_go  # noqa: PLC0415
 
     class LettingGo(psycopg.AsyncConnection[Any]):
         @classmethod
@@ -101,6 +101,7 @@ def make_fetching_pool(url: str) -> psycopg_pool.AsyncConnectionPool[psycopg.Asy
         max_size=FETCHING_CONNECTIONS,
         timeout=3.0,
         reconnect_timeout=2.0,
+        max_idle=IDLE_SECONDS,
         open=False,
         configure=_configure,
         name="ringback-queue",

@@ -71,9 +71,8 @@ def test_a_lead_is_called_within_a_moment(fleet: Fleet) -> None:
         sent_at = time.monotonic()
         assert fleet.send(n).status == 200
         wait_until(lambda n=n: fleet.contact_centre.calls_to(number_of(n)))
-        assert (
-            time.monotonic() - sent_at < OVERDUE_SECONDS / 2
-        )  # it was woken: a look alone leaves it so long to others
+        # It was woken: a look leaves it longer to others.
+        assert time.monotonic() - sent_at < OVERDUE_SECONDS / 2
 
 
 def test_serve_web_and_worker_work_beside_each_other(fleet: Fleet) -> None:
