@@ -14,12 +14,13 @@ import fcntl
 import os
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 from urllib.parse import unquote
+
+from integration.ledger.turns import TurnLock
 
 Row = Mapping[str, Any]
 Params = Mapping[str, object]
@@ -124,9 +125,9 @@ class LedgerInUse(LedgerUnavailable):
 class SqliteDatabase:
     """SQLite with full durability: one writing connection behind one lock, one reading connection.
 
-    SQLite's own busy handler is unfair (15 threads: a worst wait of 434 ms, with one lock 108), so
-    writers of this process queue here. `BEGIN IMMEDIATE` always: a transaction that starts by reading
-    cannot wait for a lock when it comes to write.
+    SQLite's own busy handler is unfair (15 threads: a worst wait of 434 ms, with one lock 108), and so is a
+    plain lock; writers of this process queue here and take turns. `BEGIN IMMEDIATE` always: a transaction that
+    starts by reading cannot wait for a lock when it comes to write.
     """
 
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
@@ -136,8 +137,8 @@ class SqliteDatabase:
         _demand_sqlite(sqlite_path(url))
         self.path = sqlite_path(url).resolve()  # two names of one file have one lock
         self._lock_file = _take_lock_file(self.path) if exclusive else None
-        self._writing = threading.Lock()
-        self._reading = threading.Lock()
+        self._writing = TurnLock()
+        self._reading = TurnLock()
         self._writer = self._connect()
         self._reader = self._connect()
         self._patience_seconds = LOCK_WAIT_SECONDS
@@ -233,7 +234,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _turn(lock: threading.Lock) -> Iterator[None]:
+def _turn(lock: TurnLock) -> Iterator[None]:
     if not lock.acquire(timeout=LOCK_WAIT_SECONDS):
         raise LedgerUnavailable("the database stayed busy")
     try:
@@ -254,7 +255,7 @@ def _ending(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _close(lock: threading.Lock, connection: sqlite3.Connection) -> bool:
+def _close(lock: TurnLock, connection: sqlite3.Connection) -> bool:
     if not lock.acquire(timeout=_CLOSE_WAIT_SECONDS):
         return False
     try:

@@ -1,0 +1,90 @@
+"""The lock before SQLite's connections: everybody has a turn, in the order of coming, and may give up waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from integration.ledger.turns import TurnLock
+
+
+def waiting(lock: TurnLock, count: int) -> None:
+    """Until so many wait."""
+    until = time.monotonic() + 5
+    while len(lock._waiting) != count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_who_comes_first_goes_first() -> None:
+    lock = TurnLock()
+    assert lock.acquire(timeout=1)
+    went: list[int] = []
+
+    def go(n: int) -> None:
+        assert lock.acquire(timeout=5)
+        went.append(n)
+        lock.release()
+
+    threads = [threading.Thread(target=go, args=(n,)) for n in range(8)]
+    for n, thread in enumerate(threads):
+        thread.start()
+        waiting(lock, n + 1)
+    lock.release()
+    for thread in threads:
+        thread.join()
+    assert went == list(range(8))
+    assert lock.acquire(timeout=0)
+
+
+def test_who_asks_again_and_again_does_not_keep_another_waiting() -> None:
+    lock, had = TurnLock(), threading.Event()
+    turns = 0
+    assert lock.acquire(timeout=1)
+
+    def wait_once() -> None:
+        assert lock.acquire(timeout=5)
+        had.set()
+        lock.release()
+
+    thread = threading.Thread(target=wait_once)
+    thread.start()
+    waiting(lock, 1)
+    while not had.is_set() and turns < 1000:
+        lock.release()
+        assert lock.acquire(timeout=5)
+        turns += 1
+    lock.release()
+    thread.join()
+    assert turns == 1
+
+
+def test_who_gives_up_is_passed_over() -> None:
+    lock = TurnLock()
+    assert lock.acquire(timeout=1)
+    assert not lock.acquire(timeout=0.01)
+    assert not lock.acquire(timeout=0)
+    lock.release()
+    assert lock.acquire(timeout=0)
+
+
+def test_two_never_have_it_though_many_give_up_just_as_their_turn_comes() -> None:
+    lock, inside, most = TurnLock(), 0, 0
+
+    def hurry() -> None:
+        nonlocal inside, most
+        for _ in range(300):
+            if lock.acquire(timeout=0.0002):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0001)
+                inside -= 1
+                lock.release()
+
+    threads = [threading.Thread(target=hurry) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert lock.acquire(timeout=0)
