@@ -31,7 +31,8 @@ from integration.phone_data import (
 )
 
 MAX_TEXT = 200  # characters of a phone field that are still a phone field
-MAX_DIGITS = 20  # 15 of E.164, a prefix for abroad and a trunk zero
+E164_DIGITS = 15  # with the country code; no network takes more
+MAX_DIGITS = 20  # those, a prefix for abroad and a trunk zero
 MIN_SHORT_DIGITS = 3
 MAX_SHORT_DIGITS = 6
 
@@ -337,6 +338,8 @@ def _readings(digits: str, region: str | None) -> list[tuple[phonenumbers.PhoneN
         except phonenumbers.NumberParseException:
             continue
         e164 = _e164(number)
+        if len(e164) > 1 + E164_DIGITS:  # which the library takes for some countries, Germany among them
+            continue
         kind = phonenumbers.number_type(number)  # asked once: it costs as much as all the rest
         if kind != PhoneNumberType.UNKNOWN or _listed_class(e164[1:]) or _fictional_region(e164[1:]):
             found[e164] = (number, kind)
