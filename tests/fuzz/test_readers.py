@@ -329,13 +329,13 @@ def test_a_rules_file_with_edits_is_loaded_or_refused_with_places(data: st.DataO
     judged(edited(data.draw(st.sampled_from(FILES)), data.draw, signs | st.characters(codec="utf-8"), most=5))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(MUCH, max_examples=200)
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_any_text_is_a_rules_file_or_refused_with_a_place(text: str | bytes) -> None:
     judged(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(MUCH, max_examples=300)
 @given(st.data())
 def test_a_rules_file_with_another_value_somewhere_is_loaded_or_refused_with_its_place(data: st.DataObject) -> None:
     tree = copy.deepcopy(SHIPPED)
@@ -445,6 +445,7 @@ def test_a_date_with_edits_never_raises_and_stays_within_a_second_and_an_hour(da
     assert found is None or 1.0 <= found <= 3600.0
 
 
+@settings(MUCH, max_examples=100)
 @given(st.integers(0, 10**50), st.sampled_from(["", " ", "\t"]))
 def test_any_number_of_seconds_is_held_within_a_second_and_an_hour(seconds: int, blank: str) -> None:
     found = retry_after_seconds(f"{blank}{seconds}{blank}", NOW)
