@@ -47,10 +47,16 @@ SOURCES = """\
     id: Id
 """
 
-# What belongs to other promises than these, and comes with them: freshness, limits, do-not-call.
-LATER = {"J21", "N21", "N22"}
-# Rows that are held where the calling hours are.
+# What belongs to other promises than these, and comes with them: limits, do-not-call.
+LATER = {"N21", "N22"}
+# Rows that are held where freshness and the calling hours are.
 HELD = {
+    "J21": (
+        "house/test_judge.py::test_an_old_lead_is_held_for_a_person",
+        "house/test_judge.py::test_a_date_that_cannot_be_believed_counts_from_receipt_and_says_so",
+        "pipeline/test_verdicts.py::test_a_refusal_is_the_leads_result_and_the_crm_hears_it",
+        "pipeline/test_verdicts.py::test_a_lead_that_waits_for_the_dialer_is_judged_anew_at_each_attempt",
+    ),
     "N23": ("house/test_windows.py::test_every_candidate_zone_must_be_open",),
     "N24": (
         "house/test_windows_properties.py::test_around_every_change_of_clocks_the_answer_is_the_wall_clocks",
