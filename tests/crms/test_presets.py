@@ -7,8 +7,11 @@ import json
 import pytest
 
 from integration.crms import preset_names
-from integration.rules import Rules, RulesError, load_rules
-from tests.crms.rig import ENVIRON, HEAD, SAMPLES, Office, rules_of
+from integration.house import read_zone
+from integration.house.dates import read_instant
+from integration.payload import BadBody
+from integration.rules import Rules, RulesError, decide, load_rules, read_message
+from tests.crms.rig import ENVIRON, HEAD, SAMPLES, Office, preset_rules, rules_of
 
 # The samples' (555) 010-0100 cannot exist; this one can, and is set aside for examples.
 DIALABLE = {b"5550100100": b"2125550123", b"555-010-0100": b"212-555-0123"}
@@ -215,6 +218,22 @@ def test_a_highlevel_contact_under_data_is_the_same_contact(office: Office) -> N
     office.post("gohighlevel", json.dumps({"type": "ContactCreate", "webhookId": "w1", "data": contact}).encode())
     office.decide_all()
     assert [(row["record_id"], row["dedupe_key"], row["to_number"]) for row in office.leads()] == [("c1", "id:w1", US)]
+
+
+@pytest.mark.parametrize(("sample", "preset"), [(sample, preset) for sample, preset, _ in TABLE])
+def test_a_date_of_creation_and_a_time_zone_are_found_and_can_be_read(sample: str, preset: str) -> None:
+    """Where a preset names them, `fresh_for:` and `hours:` can go by them."""
+    rules = preset_rules()
+    source = rules.sources[preset]
+    named = {"created_at", "time_zone"} & set(source.fields)
+    tree = read_message(source, (SAMPLES / sample).read_bytes(), None)
+    assert not isinstance(tree, BadBody)
+    fields = decide(rules, preset, tree).fields
+    assert named == {"created_at", "time_zone"} & set(fields)
+    if "created_at" in named:
+        assert read_instant(fields["created_at"]) is not None
+    if "time_zone" in named:
+        assert read_zone(str(fields["time_zone"])) is not None
 
 
 def test_a_rescheduled_calendly_booking_is_no_new_lead(office: Office) -> None:
