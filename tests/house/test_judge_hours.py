@@ -184,6 +184,31 @@ class TestSpread:
             assert now - age + fresh_for <= verdict.opens_at
 
 
+@given(
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2036, 1, 1)),  # noqa: DTZ001
+    number=st.sampled_from([NUMBER, "+12125552001", "+12087440000", "+61491570156", "+911123456789", "+15551234567"]),
+    state=st.sampled_from(["TX", "FL", "AK", "QLD", "none", ""]),
+    parts=st.lists(st.floats(0, 1), max_size=5),
+)
+def test_a_go_holds_until_its_end_and_a_wait_ends_at_the_first_opening(
+    at: datetime, number: str, state: str, parts: list[float]
+) -> None:
+    """In between nothing changes, so that whoever acts before the end is right; at the end it is over."""
+    at = at.replace(tzinfo=UTC)
+    house = replace(HOUSE, hours=replace(HOURS, countries={"US": week(mon_sat="08:00-21:00", sun="12:00-20:00")}))
+    verdict = judged(at, house, to=number, state=state)
+    if verdict.kind is VerdictKind.STOP:
+        return
+    end = verdict.until if verdict.kind is VerdictKind.GO else verdict.opens_at
+    assert end is not None
+    for part in parts:
+        between = at + (end - at) * part
+        if between < end:
+            assert judged(between, house, to=number, state=state).kind is verdict.kind
+    after = judged(end, house, to=number, state=state)
+    assert after.kind is not verdict.kind or end - at >= timedelta(days=14)
+
+
 def test_a_verdict_needs_no_clock_of_its_own() -> None:
     assert judged(berlin(23, "12:00")) == judged(berlin(23, "12:00"))
 

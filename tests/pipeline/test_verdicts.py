@@ -245,3 +245,24 @@ def test_a_lead_is_judged_by_the_clock_of_the_database(stage: Stage) -> None:
     lead_id = stage.lead(Created=ago(days=2))
     with patch.object(pipeline, "datetime", SlowClock):
         assert stage.advance(lead_id) is LeadState.PARKED
+
+
+def test_a_backlog_after_an_outage_is_no_night_of_calls(stage: Stage, world: World) -> None:
+    """Leads of two days were acknowledged while nothing moved them; at night it goes on."""
+    clock = [NIGHT]
+    stage.pipeline = stage.built(ruled(HOURS, "fresh_for: 36 hours"), clock=lambda: clock[0])
+    created = [(NIGHT - timedelta(hours=hours)).isoformat() for hours in range(0, 48, 2)]
+    leads = [stage.lead(Created=at) for at in created]
+    world.sql("UPDATE lead SET received_at = :at", at=int(NIGHT.timestamp() * 1000))
+    states = [stage.advance(lead_id) for lead_id in leads]
+    assert stage.dialer.calls == []
+    assert states == [LeadState.WAITING] * 18 + [LeadState.PARKED] * 6
+    due = [world.value("SELECT due_at FROM lead WHERE id = :id", id=lead_id) for lead_id in leads[:18]]
+    assert due[:7] == sorted(due[:7])  # the freshest first; those of a day ago and more share the end
+    assert due[6] <= min(due[7:])
+    assert len(set(due)) == 18
+    assert max(due) - min(due) <= 15 * 60 * 1000
+    clock[0] = datetime.fromtimestamp(max(due) / 1000, UTC)
+    world.time_passes()
+    states = [stage.advance(lead_id) for lead_id in leads[:18]]
+    assert set(states) == {LeadState.CALLED, LeadState.PARKED}  # some grew stale before the hours opened
