@@ -217,6 +217,54 @@ MUTANTS = {
         "    if parsed is not None and number_country is not None and not search.zones:\n",
         "tests/house/test_zones.py::test_every_source_adds_its_candidates_and_says_how",
     ),
+    "a call begins though its verdict is over": Mutant(
+        "integration/ledger/calls.py",
+        "      AND {{now}} < :valid_until\n",
+        "      AND {{now}} < :valid_until + 1000000000\n",
+        "tests/ledger/test_verdicts.py::test_a_call_does_not_begin_when_its_verdict_is_over_by_the_clock_of_the_database",
+    ),
+    "the night counts as trying": Mutant(
+        "integration/ledger/calls.py",
+        "worker_id = NULL, lease_until = NULL, give_up_at = NULL,",
+        "worker_id = NULL, lease_until = NULL,",
+        "tests/ledger/test_verdicts.py::test_the_time_in_which_it_may_not_be_called_does_not_count_as_trying",
+    ),
+    "a lead is judged once": Mutant(
+        "integration/pipeline.py",
+        "now=_instant(lead.looked_at_ms) if self._clock is None else self._clock(),",
+        "now=_instant(lead.received_at_ms),",
+        "tests/pipeline/test_verdicts.py::test_a_lead_that_waits_for_the_dialer_is_judged_anew_at_each_attempt",
+    ),
+    "a request may leave after the hours": Mutant(
+        "integration/pipeline.py",
+        "return min(SEND_BY_SECONDS, verdict.until.timestamp() - begun.at_ms / 1000)",
+        "return SEND_BY_SECONDS",
+        "tests/pipeline/test_verdicts.py::test_a_request_does_not_leave_after_the_verdict_has_ended",
+    ),
+    "a date in the future makes a lead fresh": Mutant(
+        "integration/house/freshness.py",
+        "    if written.at > received_at + SKEW:",
+        "    if False:",
+        "tests/house/test_judge.py::TestFreshness::test_a_date_that_cannot_be_believed_counts_from_receipt_and_says_so",
+    ),
+    "whatever is there is consent": Mutant(
+        "integration/house/judge.py",
+        "granted = any(text in self.terms.consent for text in texts)",
+        "granted = bool(texts)",
+        "tests/house/test_judge.py::TestConsent::test_anything_else_is_none",
+    ),
+    "the oldest first": Mutant(
+        "integration/house/judge.py",
+        "return opens_at + spread * (older",
+        "return opens_at + spread * (1 - older",
+        "tests/house/test_judge_hours.py::TestSpread::test_the_freshest_first",
+    ),
+    "a stale lead goes out without consent": Mutant(
+        "integration/house/judge.py",
+        '        if consent.verdict == "refused":\n',
+        '        if consent.verdict == "refused" and fresh.verdict != "held":\n',
+        "tests/house/test_judge.py::TestFreshness::test_a_stale_lead_without_consent_goes_to_no_account",
+    ),
 }
 
 
