@@ -43,6 +43,7 @@ SECRETS = {
     "OUR_CRM_TOKEN": "kanari-Crm/Token+3",
     "CALLBACK_SECRET": "whsec_" + base64.b64encode(b"kanari-callback-secret-0123456789").decode(),
     "OTHER_SECRET": "kanari-Other/Secret+4",
+    "RINGBACK_DNC_KEY": "kanari-List/Key+8-0123456789-0123456789",
 }
 TOKEN = "kanari-Access/Token+5"
 WRITTEN = "kanari-Written/Secret+6"
@@ -66,6 +67,7 @@ sources:
   our-crm:
     verify: {{scheme: hmac, header: X-Signature, secret: "${{OUR_CRM_SECRET}}"}}
     only: {{type: lead.created}}
+    opt_out: {{type: lead.opted_out}}
     event_id: meta.id
     record: data
     id: Id
@@ -224,6 +226,9 @@ def all_requests() -> Iterable[tuple[bytes, int]]:
     yield request(b'{"%s": 1, "%s": 2}' % ((NUMBERS[0].encode(),) * 2)), 200
     yield request(b"\xff" + webhook(5)), 200
     yield request(json.dumps({"type": NAME, "data": {"Phone": NUMBERS[5]}}).encode()), 200  # ignored
+    yield request(json.dumps({"type": "lead.opted_out", "data": {"Name": NAME, "Phone": NUMBERS[7]}}).encode()), 200
+    yield request(json.dumps({"type": "lead.opted_out", "data": {"Name": NAME, "Phone": f"{NAME} 1"}}).encode()), 200
+    yield request(webhook(8)), 200  # on the list of those who are not called
     yield request(webhook(6), signed=False), 401
     yield request(webhook(6), target=f"/hooks/our-crm?token={quote(SECRETS['OUR_CRM_SECRET'])}", signed=False), 401
     yield request(webhook(6), target=f"/hooks/{quote(NAME)}"), 404
@@ -263,8 +268,10 @@ def test_no_output_of_a_whole_life_holds_a_canary(tmp_path: Path, url: str, talk
         _send(port, request(webhook(7)), 200)  # after which the account stands still
         _wait_until_so_many_are_open(url, 2, stumbled=1)
     log = said.read_text("utf-8")
-    for event in ("call.placed", "call.unclear", "lead.parked", "lead.stumbled", "writeback.parked", "webhook.refused"):
+    for event in ("call.placed", "call.unclear", "lead.parked", "lead.blocked", "lead.stumbled", "delivery.opted_out"):
         assert f"event={event}" in log, event
+    assert "event=writeback.parked" in log
+    assert "event=webhook.refused" in log
     assert leaks(log) == []
     _look_at_every_command(tmp_path, environ)
 
@@ -322,8 +329,13 @@ def _look_at_every_command(folder: Path, environ: dict[str, str]) -> None:
     assert SURNAME in run("show", "1", "--reveal")  # that the search would find it
     for args in (["leads"], ["leads", "--json"], ["leads", "--csv"], ["doctor"], ["accounts"], ["check"], ["release"]):
         assert leaks(run(*args)) == [], args
-    for lead in range(1, 16):
+    for args in (["pause", "--why", f"{NUMBERS[0]} called"], ["resume"], ["resume", "all"], ["hours"]):
+        assert leaks(run(*args)) == [], args
+    for order in (["add", "--note", f"wrote, then rang from {NUMBERS[1]}"], ["check"], ["remove"]):
+        assert leaks(run("dnc", order[0], NUMBERS[0], *order[1:])) == [], order
+    for lead in range(1, 20):
         for more in ([], ["--json"]):
+            assert leaks(run("evidence", str(lead), *more)) == [], lead
             assert leaks(run("show", str(lead), *more), names=False) == [], lead
     assert leaks(run("explain", str(message)), names=False) == []
     assert leaks(run("resolve", "2", "--ring-again")) == []
