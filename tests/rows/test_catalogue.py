@@ -7,6 +7,7 @@ tests that `HELD` points at. Rows J and N have a list of their own in tests/crms
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -302,6 +303,7 @@ NOT_HERE = {
 }
 
 
+@functools.cache
 def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
     return {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")}
