@@ -11,6 +11,7 @@ itself: they need no web thread, so a database that holds all of these leaves th
 from __future__ import annotations
 
 import contextlib
+import resource
 import select
 import socket
 import time
@@ -36,8 +37,8 @@ IDLE_SECONDS = 60.0  # a kept connection without a request is closed after that
 LINGER_SECONDS = 2.0  # after the last answer, for the sender to take it before the connection is closed
 KEPT_SECONDS = 0.4  # at the end, for a kept connection to send what it is sending
 HEADER_LIMIT = 16 * 1024
-CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems
-CROWDED = 400  # from so many connections on, the longest waiting go first
+CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems; half of them are a crowd
+OTHER_FILES = 100  # of the database, of calls and of write-backs
 CROWDED_SECONDS = 1.0  # but none before it has waited so long
 BODY_BUDGET = 64 * 1024 * 1024  # bytes that all bodies together may hold before a web thread has them
 
@@ -55,12 +56,14 @@ class WebServer:
         request_seconds: float = REQUEST_SECONDS,
         body_budget: int = BODY_BUDGET,
     ) -> None:
+        connections = _connections_that_fit()
+        self._crowded = connections // 2  # from so many on, the longest waiting go first
         settings = Adjustments(
             host=host,
             port=port,
             threads=threads,
             ident=None,
-            connection_limit=CONNECTION_LIMIT,
+            connection_limit=connections,
             backlog=1024,
             channel_timeout=int(IDLE_SECONDS),
             cleanup_interval=1,
@@ -139,7 +142,7 @@ class WebServer:
         for channel in channels:
             if channel.is_overdue(now, self._request_seconds):
                 channel.will_close = True
-        too_many = len(channels) - CROWDED
+        too_many = len(channels) - self._crowded
         if too_many > 0:
             waiting = sorted((c for c in channels if not c.requests), key=lambda channel: channel.waits_since)
             for channel in waiting[:too_many]:
@@ -148,6 +151,13 @@ class WebServer:
 
     def _channels(self) -> list[_Channel]:
         return list(self._server.active_channels.values())
+
+
+def _connections_that_fit() -> int:
+    """Fewer than there are files for: where none is left, nobody is let in and the loop turns without a pause."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fit = CONNECTION_LIMIT if files == resource.RLIM_INFINITY else files - OTHER_FILES
+    return max(16, min(CONNECTION_LIMIT, fit))
 
 
 def _has_news(one: Any) -> bool:
