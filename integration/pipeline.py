@@ -24,6 +24,7 @@ from integration.ledger import (
     Begun,
     Claimed,
     Held,
+    IntentInDoubt,
     LeadWork,
     Ledger,
     LedgerUnavailable,
@@ -120,6 +121,7 @@ class Pipeline:
         self._messages = Messages()
         # Outcomes that the database would not take. They are facts: they are offered again until it does.
         self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
+        self._in_doubt: dict[AttemptId, tuple[LeadId, Begun]] = {}  # intents that may stand; nothing was sent
         self._unrecorded_lock = threading.Lock()
         # Write-backs that were leased with their result, and since when: they wait for `write_back`.
         self._leased: dict[LeadId, tuple[WritebackJob, float]] = {}
@@ -225,18 +227,23 @@ class Pipeline:
             reach("prepare.done")
         # Taken before the commit: a process that is suspended right after it must find this instant past.
         asked_at = time.monotonic()
-        begun = self._ledger.calls.begin(
-            lead,
-            claimed.epoch,
-            decision,
-            account_id=ticket.account_id,
-            rules_digest=self._s.rules.digest,
-            worker_id=self._s.worker_id,
-            cooldown_seconds=self._s.cooldown_seconds,
-            passes=claimed.passes,
-            verdict=verdict,
-            limits=self._s.rules.limits,
-        )
+        try:
+            begun = self._ledger.calls.begin(
+                lead,
+                claimed.epoch,
+                decision,
+                account_id=ticket.account_id,
+                rules_digest=self._s.rules.digest,
+                worker_id=self._s.worker_id,
+                cooldown_seconds=self._s.cooldown_seconds,
+                passes=claimed.passes,
+                verdict=verdict,
+                limits=self._s.rules.limits,
+            )
+        except IntentInDoubt as error:  # only this process knows that nothing was sent
+            with self._unrecorded_lock:
+                self._in_doubt[error.begun.attempt_id] = (lead.id, error.begun)
+            raise
         if isinstance(begun, Begun):
             return self._place(lead, decision, ticket, begun, asked_at + _seconds_to_send(verdict, begun))
         return _log_held(lead, begun)
@@ -348,6 +355,7 @@ class Pipeline:
 
         Raises LedgerUnavailable at the first refusal, because each one costs a wait; the rest is kept.
         """
+        self._withdraw_what_is_in_doubt()
         with self._unrecorded_lock:
             waiting = dict(self._unrecorded)
         moved = []
@@ -368,6 +376,20 @@ class Pipeline:
     def let_in(self) -> int:
         """Make due as many of the leads that wait for room as `limits:` has room for now. How many."""
         return self._ledger.rates.let_in(self._s.rules.limits)
+
+    def _withdraw_what_is_in_doubt(self) -> None:
+        with self._unrecorded_lock:
+            waiting = dict(self._in_doubt)
+        for attempt_id, (lead_id, begun) in waiting.items():
+            try:
+                if self._ledger.calls.withdraw(lead_id, begun):
+                    get_log().info("call.withdrawn", lead=lead_id, attempt=begun.n)
+            except LedgerUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - left alone the lead is shown to a person; the others go on
+                get_log().error("call.not_withdrawn", lead=lead_id, error=describe_error(error))
+            with self._unrecorded_lock:
+                self._in_doubt.pop(attempt_id, None)
 
     def unrecorded(self) -> int:
         """How many outcomes are known here and not yet in the ledger."""

@@ -17,7 +17,7 @@ two transactions cannot wait for each other. A statement over many leads skips t
 """
 
 from integration.ledger.brakes import BURST, Brake, Brakes, Withheld
-from integration.ledger.calls import Calls
+from integration.ledger.calls import Calls, IntentInDoubt
 from integration.ledger.database import (
     ConstraintHeld,
     Database,
@@ -52,6 +52,7 @@ __all__ = [
     "DoNotCall",
     "Held",
     "Intake",
+    "IntentInDoubt",
     "LeadRow",
     "LeadStory",
     "LeadWork",

@@ -15,12 +15,12 @@ from types import MappingProxyType
 
 from integration.crash_points import reach
 from integration.ledger import brakes, do_not_call, rates
-from integration.ledger.database import ConstraintHeld, Database, Row, Tx
+from integration.ledger.database import ConstraintHeld, Database, LedgerUnavailable, Row, Tx
 from integration.ledger.guards import holder, take_guard
 from integration.ledger.history import evidence_of, write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
 from integration.ledger.pauses import COUNT, give_back, pause_if_asked, read_pauses, standing, take_probes
-from integration.ledger.settling import settle
+from integration.ledger.settling import settle, withdraw
 from integration.ledger.steps import (
     Begun,
     Claimed,
@@ -131,6 +131,14 @@ _STUMBLE = """
 
 class _Lost(Exception):
     """Another worker moved the lead first. Rolls the transaction back."""
+
+
+class IntentInDoubt(LedgerUnavailable):
+    """The connection was lost during the commit of an intent, which may stand. Whoever gets this sends nothing."""
+
+    def __init__(self, why: str, begun: Begun) -> None:
+        super().__init__(why)
+        self.begun = begun
 
 
 class Calls:
@@ -247,13 +255,14 @@ class Calls:
         """Commit the intent to send one request. None when another worker moved the lead first, or when the
         verdict holds no longer by the database's clock: the lead is to be judged again.
 
-        `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none.
+        `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none. Raises IntentInDoubt.
         """
         assert decision.account is not None
         turn = Claimed(epoch, passes)
         until = FOR_EVER_MS if verdict.until is None else milliseconds(verdict.until.timestamp())
         stated = {"account_id": account_id, "worker_id": worker_id, "valid_until": until}
         values = {**stated, **_decided(decision, rules_digest)}
+        begun: Begun | Held | None = None
         try:
             with self._database.write() as tx:
                 begin = _Beginning(tx, lead, turn, decision, rules_digest, self._key, [*verdict.checks])
@@ -263,6 +272,11 @@ class Calls:
             return None
         except ConstraintHeld:  # a live attempt exists: the database itself says no
             return self._surface(lead, epoch)
+        except LedgerUnavailable as error:
+            # A file's commit is not in doubt, and its numbers are given anew after a rollback.
+            if isinstance(begun, Begun) and self._database.dialect == "postgresql":
+                raise IntentInDoubt(str(error), begun) from None
+            raise
         reach("intent.committed")
         return begun
 
@@ -291,6 +305,13 @@ class Calls:
         With `lease` the write-back of what the answer says is leased at once. Safe to repeat after an error.
         """
         return settle(self._database, lead_id, attempt_id, outcome, after, lease=lease)
+
+    def withdraw(self, lead_id: LeadId, begun: Begun) -> bool:
+        """Free a lead whose intent was in doubt, by the word of who would have sent the request and did not.
+
+        Whether the intent stood. Safe to repeat after an error.
+        """
+        return withdraw(self._database, lead_id, begun)
 
     def stumble(self, lead_id: LeadId, detail: str, most: int = 5) -> LeadState | None:
         """A step ended in an error of ours before anything was sent: wait, and after `most` of them park."""

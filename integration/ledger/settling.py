@@ -16,7 +16,7 @@ from integration.ledger.history import write_history
 from integration.ledger.moving import put_back
 from integration.ledger.pauses import COUNT, learn, pause_if_asked
 from integration.ledger.rates import take_out
-from integration.ledger.steps import SetBack, Settled
+from integration.ledger.steps import Begun, SetBack, Settled
 from integration.ledger.writebacks import enqueue_leased, enqueue_writeback
 from integration.model import AttemptId, AttemptState, LeadId, LeadState, Outcome, OutcomeKind, Reason
 
@@ -63,6 +63,30 @@ def settle(
         return None if settled is None else Settled(settled.state, alert)
     reach("settle.committed")
     return settled
+
+
+# Waits for a transaction that is still in doubt: it holds the lead until it is committed or rolled back.
+_HOLD = "SELECT id FROM lead WHERE id = :lead_id {lock}"
+
+# The id alone could be another attempt's: after a crash a sequence may give those once more that were not committed.
+_STANDS = "SELECT id FROM attempt WHERE id = :id AND lead_id = :lead_id AND n = :n AND intent_at = :intent_at"
+
+_NEVER_SENT = Outcome(
+    OutcomeKind.NOT_PLACED, Reason.NOT_SENT, "the database did not confirm the intent in time, so nothing was sent"
+)
+
+
+def withdraw(database: Database, lead_id: LeadId, begun: Begun) -> bool:
+    """See `Calls.withdraw`."""
+    names = {"id": begun.attempt_id, "lead_id": lead_id, "n": begun.n, "intent_at": begun.at_ms}
+    with database.write() as tx:
+        tx.one(_HOLD, {"lead_id": lead_id})
+        if tx.one(_STANDS, names) is None:
+            return False
+        settled = _settle(
+            tx, lead_id, begun.attempt_id, _NEVER_SENT, SetBack(LeadState.READY, Reason.NOT_SENT), lease=False
+        )
+    return settled is not None
 
 
 def _settle(

@@ -6,9 +6,11 @@ import json
 from typing import Any
 from unittest.mock import patch
 
+import psycopg
 import pytest
 
-from integration.ledger import LedgerUnavailable
+from integration.crash_points import arm, disarm
+from integration.ledger import LedgerUnavailable, postgres
 from integration.model import LeadId, LeadState, Next, Outcome, OutcomeKind, Reason
 from integration.settings import Dialing
 from tests.ledger.conftest import World
@@ -337,6 +339,59 @@ def test_an_outcome_that_the_database_cannot_take_is_kept_and_hides_no_other(sta
         assert stage.pipeline.record_the_unrecorded() == [good]
     assert stage.pipeline.record_the_unrecorded() == [bad]
     assert stage.story(bad).lead.state is LeadState.CALLED
+
+
+def lose_one_commit(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
+    """The connection is lost during the next commit, which the server has done, or has not."""
+    finish = postgres._PostgresTx.finish
+
+    def finish_and_lose(tx: Any) -> None:
+        monkeypatch.undo()
+        if done:
+            finish(tx)
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(postgres._PostgresTx, "finish", finish_and_lose)
+
+
+def lead_whose_intent_is_in_doubt(stage: Stage, monkeypatch: pytest.MonkeyPatch, *, done: bool) -> LeadId:
+    if stage.ledger.database.dialect == "sqlite":
+        pytest.skip("a file's commit is not in doubt")
+    lead_id = stage.lead()
+    arm("intent.before_commit", lambda: lose_one_commit(monkeypatch, done=done))
+    try:
+        with pytest.raises(LedgerUnavailable):
+            stage.advance(lead_id)
+    finally:
+        disarm()
+    assert stage.dialer.calls == []
+    return lead_id
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_call_whose_intent_was_not_confirmed_is_placed_as_soon_as_the_database_is_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    lead_id = lead_whose_intent_is_in_doubt(stage, monkeypatch, done=done)
+    assert stage.story(lead_id).lead.state is (LeadState.DIALING if done else LeadState.RECEIVED)
+    assert stage.pipeline.record_the_unrecorded() == []
+    assert stage.story(lead_id).lead.state is (LeadState.READY if done else LeadState.RECEIVED)
+    assert stage.advance(lead_id) is LeadState.CALLED
+    assert stage.pipeline.record_the_unrecorded() == []
+    assert stage.story(lead_id).lead.state is LeadState.CALLED
+    assert len(stage.dialer.calls) == 1
+
+
+def test_an_intent_in_doubt_is_never_taken_for_a_later_one_with_its_number(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead_id = lead_whose_intent_is_in_doubt(stage, monkeypatch, done=False)
+    with stage.ledger.database.write() as tx:  # as after a crash
+        tx.one("SELECT setval('attempt_id_seq', (SELECT last_value FROM attempt_id_seq), false)")
+    stage.dialer.script = [UNCLEAR]
+    assert stage.advance(lead_id) is LeadState.UNKNOWN
+    stage.pipeline.record_the_unrecorded()
+    assert stage.story(lead_id).lead.state is LeadState.UNKNOWN
 
 
 def test_an_outcome_that_was_recorded_although_the_database_went_away_changes_nothing(stage: Stage) -> None:
