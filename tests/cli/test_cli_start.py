@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from integration.ledger import migrate
+from integration.ledger import Ledger, NumberKey, migrate, open_database
+from integration.sandbox.contact_centre import ContactCentre
 from tests.cli.conftest import RULES, SECRETS
 from tests.end_to_end.rig import Cable
 
@@ -135,6 +136,36 @@ def test_an_address_that_a_signature_needs_is_told_with_the_rest(folder: Path) -
     (folder / "rules.yaml").write_text(RULES.replace("header: X-Signature,", "header: X-S, parts: [url, body],"))
     told = refused(folder, PORT="http")
     assert [line.partition(":")[0] for line in told] == ["PORT", "PUBLIC_URL"]
+
+
+def test_opt_outs_need_the_key_of_the_list(folder: Path) -> None:
+    (folder / "rules.yaml").write_text(RULES.replace("only: {", "opt_out: {type: opted_out}\n    only: {"))
+    told = refused(folder, PORT="http")
+    assert [line.partition(":")[0] for line in told] == ["PORT", "RINGBACK_DNC_KEY"]
+    assert "the opt-outs of source our-crm go onto the do-not-call list" in told[1]
+
+
+def test_a_list_that_cannot_be_read_is_told_at_the_start_and_nobody_is_rung(folder: Path) -> None:
+    url = f"sqlite:///{folder / 'ringback.db'}"
+    migrate(url)
+    ledger = Ledger(open_database(url), NumberKey("a" * 32))
+    ledger.do_not_call.add(["+15551239999"], source="Kim")
+    body = json.dumps({"type": "lead.created", "data": {"Id": "1", "Phone": "+15551231234"}}).encode()
+    client = {"CXONE_CLIENT_ID": "sandbox-client", "CXONE_CLIENT_SECRET": "sandbox-secret"}
+    with (
+        ContactCentre() as centre,
+        serving(folder, DATABASE_URL=url, RINGBACK_DNC_KEY="b" * 32, CXONE_BASE_URL=centre.url, **client) as server,
+    ):
+        assert "made with another RINGBACK_DNC_KEY" in server.wait_for("do_not_call.unreadable")
+        server.started()
+        assert server.ask("POST", "/hooks/our-crm", body)[0] == 200
+        (row,) = ledger.reading.leads()
+        until = time.monotonic() + 10
+        while row.reason != "list_unreadable" and time.monotonic() < until:
+            time.sleep(0.05)
+            (row,) = ledger.reading.leads()
+        assert (row.reason, row.attempts, centre.calls()) == ("list_unreadable", 0, [])
+    ledger.close()
 
 
 @pytest.mark.parametrize("name", ["README.md", "folder", "missing/ringback.db"])

@@ -266,3 +266,18 @@ def test_a_backlog_after_an_outage_is_no_night_of_calls(stage: Stage, world: Wor
     world.time_passes()
     states = [stage.advance(lead_id) for lead_id in leads[:18]]
     assert set(states) == {LeadState.CALLED, LeadState.PARKED}  # some grew stale before the hours opened
+
+
+def test_each_step_keeps_what_was_asked_and_seen(stage: Stage, world: World) -> None:
+    stage.pipeline = stage.built(ruled("fresh_for: 2 days", "consent: required"))
+    stale, called = stage.lead(Created=ago(days=3), Consent="yes"), stage.lead(Created=ago(days=1), Consent="yes")
+    stage.advance(stale)
+    stage.advance(called)
+    asked = world.asked(stale)
+    assert {name: verdict for name, (verdict, _) in asked.items()}["freshness"] == "held"
+    assert "do_not_call" not in asked  # the row ends with the first no
+    verdicts = [verdict for verdict, _ in world.asked(called).values()]
+    assert list(world.asked(called)) == ["consent", "freshness", "hours", "pause", "do_not_call", "cooldown"]
+    assert verdicts == ["ok", "ok", "not asked", "ok", "ok", "ok"]
+    (line,) = [entry for entry in stage.story(called).history if entry.evidence is not None]
+    assert (line.what, line.evidence and line.evidence["rules"]) == ("dialing", stage.story(called).lead.rules_digest)
