@@ -369,6 +369,7 @@ class _Beginning:
         pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
         stop = standing(pauses, self.turn.passes)
         if stop is not None:
+            self.asked.append(Check("dialer", "wait", {"paused": str(stop[0].reason)}))
             return self._held(row, stop, gives_back=False)
         stop = do_not_call.listed(row, self.key, self.asked) or rates.full(tx, scopes, self.asked)
         if stop is not None:

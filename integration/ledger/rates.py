@@ -76,6 +76,7 @@ def full(tx: Tx, scopes: Scopes, asked: list[Check]) -> tuple[SetBack, str] | No
     """Why there is no room for one more call, or None; `asked` gets the check. Keeps the scopes to this
     transaction, so that the room that was found is there until its end."""
     if not scopes:
+        asked.append(Check("limits", "not asked"))
         return None
     _keep(tx, [scope for scope, _ in scopes])
     uses, now = _count(tx, scopes)

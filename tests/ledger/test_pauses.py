@@ -38,6 +38,7 @@ def test_a_paused_account_is_not_dialled(world: World) -> None:
     story = world.ledger.reading.story(lead_id)
     assert story is not None
     assert (story.lead.account, story.lead.attempts, story.lead.rule_name) == ("east", 0, "Everyone")
+    assert world.asked(lead_id)["dialer"] == ("wait", {"paused": "account_paused"})
 
 
 def test_another_account_is_dialled_meanwhile(world: World) -> None:

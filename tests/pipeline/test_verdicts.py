@@ -277,7 +277,8 @@ def test_each_step_keeps_what_was_asked_and_seen(stage: Stage, world: World) -> 
     assert {name: verdict for name, (verdict, _) in asked.items()}["freshness"] == "held"
     assert "do_not_call" not in asked  # the row ends with the first no
     verdicts = [verdict for verdict, _ in world.asked(called).values()]
-    assert list(world.asked(called)) == ["consent", "freshness", "hours", "pause", "do_not_call", "cooldown"]
-    assert verdicts == ["ok", "ok", "not asked", "ok", "ok", "ok"]
+    names = ["consent", "freshness", "hours", "pause", "do_not_call", "limits", "cooldown"]
+    assert list(world.asked(called)) == names
+    assert verdicts == ["ok", "ok", "not asked", "ok", "ok", "not asked", "ok"]
     (line,) = [entry for entry in stage.story(called).history if entry.evidence is not None]
     assert (line.what, line.evidence and line.evidence["rules"]) == ("dialing", stage.story(called).lead.rules_digest)
