@@ -69,6 +69,7 @@ WRITEBACK_DEADLINE_SECONDS = 20.0
 LEASED_SECONDS = 30.0  # a write-back is not begun later; with the deadline less than the ledger's lease of 60 s
 MOST_LEASED = 64  # so that a CRM that hangs fills neither memory nor the ledger with leases
 WRITEBACK_GIVE_UP_SECONDS = 3 * 24 * 3600.0
+LIMITS_WARN_SECONDS = 60.0  # between two warnings that leads wait for room
 _WRITEBACK_WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _RETRY_WAITS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
 _LONGEST_PREPARE_WAIT_SECONDS = 60.0
@@ -119,6 +120,7 @@ class Pipeline:
         self._chance = chance
         self._leases_ahead = leases_ahead
         self._messages = Messages()
+        self._warn_of_limits_at = 0.0
         # Outcomes that the database would not take. They are facts: they are offered again until it does.
         self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
         self._in_doubt: dict[AttemptId, tuple[LeadId, Begun]] = {}  # intents that may stand; nothing was sent
@@ -373,9 +375,15 @@ class Pipeline:
                 moved.append(lead_id)
         return moved
 
-    def let_in(self) -> int:
-        """Make due as many of the leads that wait for room as `limits:` has room for now. How many."""
-        return self._ledger.rates.let_in(self._s.rules.limits)
+    def let_in(self) -> None:
+        """Make due as many of the leads that wait for room as `limits:` has room for now; warn of the others."""
+        left = self._ledger.rates.let_in(self._s.rules.limits)
+        now = time.monotonic()
+        if left and now >= self._warn_of_limits_at:
+            self._warn_of_limits_at = now + LIMITS_WARN_SECONDS
+            get_log().warning(
+                "limits.reached", waiting=left, detail="`limits:` leaves no room for more calls at present"
+            )
 
     def _withdraw_what_is_in_doubt(self) -> None:
         with self._unrecorded_lock:

@@ -318,6 +318,10 @@ def _house(ledger: Ledger) -> Iterator[Finding]:
         yield Finding(Level.WARN, "pause", f"{describe(brake)} `ringback resume` lists what waits")
     for burst in ledger.brakes.bursts():
         yield Finding(Level.WARN, "burst", describe_burst(burst))
+    queue = ledger.rates.waiting()
+    if queue is not None:
+        text = f"{counted(queue.count, 'lead')} wait because there is no room under `limits:`"
+        yield Finding(Level.WARN, "limits", f"{text}, the oldest since {utc(queue.oldest)}; the freshest goes first")
     problem, count = ledger.do_not_call.why_unreadable(), ledger.do_not_call.count()
     if problem is not None:
         yield Finding(Level.BAD, "dnc", f"nobody is rung: {problem}")

@@ -53,6 +53,10 @@ _FRESHEST = f"""
     ORDER BY received_at DESC, id DESC LIMIT :most
 """
 
+_HOW_MANY = f"""
+    SELECT COUNT(*) AS count, MIN(received_at) AS oldest FROM lead WHERE {_WAITING} AND reason = 'limit_reached'
+"""
+
 _LET_IN = f"UPDATE lead SET due_at = {{now}} WHERE id = :id AND {_WAITING} AND reason = 'limit_reached' RETURNING id"
 
 
@@ -153,14 +157,30 @@ def _named(scope: str) -> str:
 # ---- letting in those that wait -------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The leads that wait for room."""
+
+    count: int
+    oldest: datetime  # when it was received
+
+
 class Rates:
     """Lets waiting leads in. Raises LedgerUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def waiting(self) -> Queue | None:
+        """Who waits for room; None when nobody does."""
+        with self._database.read() as tx:
+            row = tx.one(_HOW_MANY)
+        if row is None or row["oldest"] is None:
+            return None
+        return Queue(row["count"], datetime.fromtimestamp(row["oldest"] / 1000, UTC))
+
     def let_in(self, limits: Limits) -> int:
-        """Make due as many of those that wait for room as there is room for, the freshest first. How many."""
+        """Make due as many of those that wait for room as there is room for, the freshest first. How many are left."""
         with self._database.read() as tx:
             if tx.one(_SOMEBODY_WAITS) is None:
                 return 0
@@ -178,7 +198,8 @@ class Rates:
             for _, lead_id, queue in sorted(found, key=lambda one: one[:2], reverse=True):
                 if room.take(queue):
                     chosen.append({"id": lead_id})
-            return sum(row is not None for row in tx.each(_LET_IN, chosen[:MOST_AT_ONCE]))
+            gone = sum(row is not None for row in tx.each(_LET_IN, chosen[:MOST_AT_ONCE]))
+            return sum(int(queue["waiting"]) for queue in queues) - gone
 
 
 class _Room:

@@ -8,6 +8,7 @@ import pytest
 import responses
 
 from integration.ledger import NewEvent, open_database
+from integration.model import Account, Decision, DecisionKind, Limit, Limits
 from tests.cli.conftest import NO_SCOPE, PLACED, UNCLEAR, Terminal
 
 
@@ -299,3 +300,20 @@ def test_commands_work_while_another_process_holds_the_lock_file(desk, office):
         assert desk("release").exit_code == 0
     finally:
         held.close()
+
+
+def test_leads_that_wait_for_room_are_counted(desk, office):
+    limits = Limits((Limit(1, 3600, "hour"),))
+    events = [NewEvent(f"id:{n}") for n in range(3)]
+    receipt = office.ledger.intake.receive(
+        source="our-crm", body=b"{}", content_type=None, received_at_ms=1, events=events
+    )
+    for n, work in enumerate(receipt.work):
+        decision = Decision(
+            DecisionKind.CALL, account=Account("us-east"), to=f"+1555123000{n}", rule_name="Everyone else"
+        )
+        office.ledger.calls.begin(
+            work, 0, decision,
+            account_id="a", rules_digest="d", worker_id="w", cooldown_seconds=600.0, limits=limits,
+        )  # fmt: skip
+    assert "2 leads wait because there is no room under `limits:`" in " ".join(desk("doctor").stdout.split())

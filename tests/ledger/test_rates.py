@@ -144,8 +144,13 @@ def waiting(world: World, leads: int, source: str = "crm") -> list[LeadId]:
 
 def let_in(world: World) -> list[LeadId]:
     """Who is due after one look for room."""
-    world.ledger.rates.let_in(world.limits)
-    return list(world.ledger.upkeep.due_leads())
+    left = world.ledger.rates.let_in(world.limits)
+    queue = world.ledger.rates.waiting()
+    due = list(world.ledger.upkeep.due_leads())
+    assert left == (
+        0 if queue is None else queue.count - len([one for one in due if world.reason(one) == "limit_reached"])
+    )
+    return due
 
 
 def test_nobody_is_let_in_while_there_is_no_room(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from integration import pipeline
 from integration.dialers import Ticket
+from integration.log import flush_log
 from integration.model import CallRequest, LeadState, Next, Outcome, OutcomeKind, Reason
 from integration.settings import Dialing
 from tests.ledger.conftest import World
@@ -282,3 +283,16 @@ def test_each_step_keeps_what_was_asked_and_seen(stage: Stage, world: World) -> 
     assert verdicts == ["ok", "ok", "not asked", "ok", "ok", "not asked", "ok"]
     (line,) = [entry for entry in stage.story(called).history if entry.evidence is not None]
     assert (line.what, line.evidence and line.evidence["rules"]) == ("dialing", stage.story(called).lead.rules_digest)
+
+
+def test_leads_that_wait_for_room_are_one_line_a_minute(stage: Stage, world: World) -> None:
+    stage.pipeline = stage.built(ruled("limits: {everything: {per_minute: 1}}"))
+    leads = [stage.lead() for _ in range(3)]
+    assert [stage.advance(lead_id) for lead_id in leads] == ["called", "waiting", "waiting"]
+    for _ in range(5):
+        stage.pipeline.let_in()
+    flush_log()
+    assert stage.log.getvalue().count("event=limits.reached waiting=2") == 1
+    world.sql("UPDATE limit_use SET at = at - 60000")
+    stage.pipeline.let_in()
+    assert [stage.advance(lead_id) for lead_id in reversed(leads)] == ["called", None, None]
