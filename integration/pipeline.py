@@ -402,7 +402,7 @@ class Pipeline:
     def unrecorded(self) -> int:
         """How many outcomes are known here and not yet in the ledger."""
         with self._unrecorded_lock:
-            return len(self._unrecorded)
+            return len(self._unrecorded) + len(self._in_doubt)
 
     def stumbled(self, lead_id: LeadId, error: Exception) -> LeadState | None:
         """A step ended in an error of ours. The lead waits, and after five of them a person sees it."""

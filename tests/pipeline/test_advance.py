@@ -374,7 +374,9 @@ def test_a_call_whose_intent_was_not_confirmed_is_placed_as_soon_as_the_database
 ) -> None:
     lead_id = lead_whose_intent_is_in_doubt(stage, monkeypatch, done=done)
     assert stage.story(lead_id).lead.state is (LeadState.DIALING if done else LeadState.RECEIVED)
+    assert stage.pipeline.unrecorded() == 1, "a process that stops waits for it"
     assert stage.pipeline.record_the_unrecorded() == []
+    assert stage.pipeline.unrecorded() == 0
     assert stage.story(lead_id).lead.state is (LeadState.READY if done else LeadState.RECEIVED)
     assert stage.advance(lead_id) is LeadState.CALLED
     assert stage.pipeline.record_the_unrecorded() == []
