@@ -264,7 +264,7 @@ class Calls:
         values = {**stated, **_decided(decision, rules_digest)}
         begun: Begun | Held | None = None
         try:
-            with self._database.write() as tx:
+            with self._database.write(urgent=True) as tx:
                 begin = _Beginning(tx, lead, turn, decision, rules_digest, self._key, [*verdict.checks])
                 begun = begin.begin(values, limits.of(lead.source, decision.account.key), cooldown_seconds)
                 reach("intent.before_commit")

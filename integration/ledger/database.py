@@ -82,8 +82,11 @@ class Database(Protocol):
     dialect: Literal["sqlite", "postgresql"]
     url: str
 
-    def write(self) -> contextlib.AbstractContextManager[Tx]:
-        """A transaction that is durable when the block ends, and undone when it raises."""
+    def write(self, *, urgent: bool = False) -> contextlib.AbstractContextManager[Tx]:
+        """A transaction that is durable when the block ends, and undone when it raises.
+
+        `urgent`: a webhook or a call waits for it. Where writers queue, it goes before others, though not for ever.
+        """
 
     def read(self) -> contextlib.AbstractContextManager[Tx]:
         """A look at committed rows. Of two statements the second may see more."""
@@ -165,9 +168,9 @@ class SqliteDatabase:
         return connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, *, urgent: bool = False) -> Iterator[Tx]:
         until = time.monotonic() + LOCK_WAIT_SECONDS
-        with _turn(self._writing), _sqlite_errors():
+        with _turn(self._writing, urgent=urgent), _sqlite_errors():
             self._demand_the_files()
             self._be_patient(until)
             self._writer.execute("BEGIN IMMEDIATE")
@@ -234,8 +237,8 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _turn(lock: TurnLock) -> Iterator[None]:
-    if not lock.acquire(timeout=LOCK_WAIT_SECONDS):
+def _turn(lock: TurnLock, *, urgent: bool = False) -> Iterator[None]:
+    if not lock.acquire(timeout=LOCK_WAIT_SECONDS, urgent=urgent):
         raise LedgerUnavailable("the database stayed busy")
     try:
         yield

@@ -112,7 +112,7 @@ class Intake:
         parked: list[LeadId] = []
         work: list[LeadWork] = []
         repeated: list[LeadId] = []
-        with self._database.write() as tx:
+        with self._database.write(urgent=True) as tx:
             events, opted_out = self._list_opt_outs(tx, events, source)
             if opted_out and not note:
                 note = f"opt-out: {opted_out} on the do-not-call list"

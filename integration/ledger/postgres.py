@@ -89,7 +89,7 @@ class PostgresDatabase:
         self._outage.heard() if error is None else self._outage.suspect(time.monotonic())
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, *, urgent: bool = False) -> Iterator[Tx]:  # noqa: ARG002 - its writers do not queue
         limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
         with self._errors(limit), self._transaction(limit, "BEGIN") as tx:
             yield tx

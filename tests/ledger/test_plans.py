@@ -35,8 +35,8 @@ class Listening:
         self._said = said
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Tx]:
-        with self._database.write() as tx:
+    def write(self, *, urgent: bool = False) -> Iterator[Tx]:
+        with self._database.write(urgent=urgent) as tx:
             yield ListeningTx(tx, self._said)
 
     @contextlib.contextmanager

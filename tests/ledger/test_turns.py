@@ -11,7 +11,7 @@ from integration.ledger.turns import TurnLock
 def waiting(lock: TurnLock, count: int) -> None:
     """Until so many wait."""
     until = time.monotonic() + 5
-    while len(lock._waiting) != count:
+    while lock.waiting() != count:
         assert time.monotonic() < until
         time.sleep(0.001)
 
@@ -57,6 +57,28 @@ def test_who_asks_again_and_again_does_not_keep_another_waiting() -> None:
     lock.release()
     thread.join()
     assert turns == 1
+
+
+def test_the_urgent_go_first_and_never_keep_the_others_out() -> None:
+    lock = TurnLock()
+    assert lock.acquire(timeout=1)
+    went: list[str] = []
+
+    def go(name: str) -> None:
+        assert lock.acquire(timeout=5, urgent=name.startswith("urgent"))
+        went.append(name)
+        lock.release()
+
+    names = ["other 1", "other 2", *(f"urgent {n}" for n in range(1, 8))]
+    threads = [threading.Thread(target=go, args=(name,)) for name in names]
+    for n, thread in enumerate(threads):
+        thread.start()
+        waiting(lock, n + 1)
+    lock.release()
+    for thread in threads:
+        thread.join()
+    first, then, rest = (names[2 + 3 * n : 5 + 3 * n] for n in range(3))
+    assert went == [*first, "other 1", *then, "other 2", *rest]
 
 
 def test_who_gives_up_is_passed_over() -> None:
