@@ -34,6 +34,7 @@ from integration.demo.stage import SERVE, clean_environment, find_port, rules_at
 from integration.ledger import Ledger, migrate, open_database
 from integration.model import LeadState
 
+CHUNK = 5000  # old leads in one transaction, which must not take long
 BATCH = 1000  # the most events that one message may bring
 QUIET_FIRST = 50_000  # of the numbers: from here on the quiet sources' own
 DIAL_MS = 60
@@ -286,29 +287,38 @@ def old_age(stand: Stand, urls: Iterator[str], plan: Plan) -> dict[str, float]:
     }
 
 
+_OLD_DELIVERY = """
+    INSERT INTO delivery (source, received_at, state, note, body_sha256) VALUES ('old', 1, 'stored', '', 'x')
+"""
+_OLD_LEADS = """
+    WITH RECURSIVE n(i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
+    INSERT INTO lead (delivery_id, item, source, dedupe_key, state, reason, detail, received_at, updated_at, attempts,
+                      record_id)
+    SELECT 1, 0, 'quiet', 'id:' || i, 'called', 'placed', '', 1, 1, 1, 'old-' || i FROM n
+"""
+_THEIRS = (
+    """INSERT INTO attempt (lead_id, n, state, account, account_id, to_number, worker_id, intent_at, message, call_id)
+        SELECT id, 1, 'placed', 'us-east', 'acc-east', '+15550000000', 'old', 1, '', 'old-' || id FROM lead""",
+    "INSERT INTO phone_guard (phone, lead_id, not_before) SELECT '+1999' || id, id, 1 FROM lead",
+    """INSERT INTO writeback (lead_id, version, state, detail, tries, first_at)
+        SELECT id, 1, 'done', '', 1, 1 FROM lead""",
+    "INSERT INTO history (lead_id, at, what, detail) SELECT id, 1, 'called', '' FROM lead",
+)
+
+
 def grow_old(url: str, count: int) -> None:
-    """Finished leads of long ago, by SQL."""
+    """Finished leads of long ago, by SQL, into an empty ledger."""
     ledger = Ledger(open_database(url, pool_size=2))
-    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
-    statements = (
-        """INSERT INTO delivery (source, received_at, state, note, body_sha256) VALUES ('old', 1, 'stored', '', 'x')""",
-        f"""{numbers}
-            INSERT INTO lead (delivery_id, item, source, dedupe_key, state, reason, detail, received_at, updated_at,
-                              attempts, record_id)
-            SELECT (SELECT MAX(id) FROM delivery), 0, 'quiet', 'id:' || i, 'called', 'placed', '', 1, 1, 1, 'old-' || i
-            FROM n""",
-        """INSERT INTO attempt (lead_id, n, state, account, account_id, to_number, worker_id, intent_at, message,
-                                call_id)
-            SELECT id, 1, 'placed', 'us-east', 'acc-east', '+15550000000', 'old', 1, '', 'old-' || id FROM lead""",
-        """INSERT INTO phone_guard (phone, lead_id, not_before) SELECT '+1999' || id, id, 1 FROM lead""",
-        """INSERT INTO writeback (lead_id, version, state, detail, tries, first_at)
-            SELECT id, 1, 'done', '', 1, 1 FROM lead""",
-        """INSERT INTO history (lead_id, at, what, detail) SELECT id, 1, 'called', '' FROM lead""",
-    )
     try:
-        for statement in statements:
+        with ledger.database.write() as tx:
+            tx.run(_OLD_DELIVERY)
+        for first in range(1, count + 1, CHUNK):
+            values = {"first": first, "last": min(first + CHUNK - 1, count)}
             with ledger.database.write() as tx:
-                tx.run(statement)
+                tx.run(_OLD_LEADS, values)
+            for statement in _THEIRS:
+                with ledger.database.write() as tx:
+                    tx.run(f"{statement} WHERE id BETWEEN :first AND :last", values)
     finally:
         ledger.close()
 
