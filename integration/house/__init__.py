@@ -6,13 +6,14 @@ data of time zones, once, out of the locked `tzdata` package, so that every mach
 
 from integration.house.judge import GRANTED, House, Outside, Stale, Terms, as_judged, judge
 from integration.house.us_states import Override, StateRule, in_force
-from integration.house.weeks import BadHours, Week, Window, read_days, read_windows
+from integration.house.weeks import MIDNIGHT, BadHours, Week, Window, clock, read_days, read_windows
 from integration.house.windows import Hours, Opening, OpeningKind, Seen, look
 from integration.house.words import Told, tell, when
 from integration.house.zones import Zones, find_zones, read_tables, read_us_state, read_zone
 
 __all__ = [
     "GRANTED",
+    "MIDNIGHT",
     "BadHours",
     "Hours",
     "House",
@@ -29,6 +30,7 @@ __all__ = [
     "Window",
     "Zones",
     "as_judged",
+    "clock",
     "find_zones",
     "in_force",
     "judge",

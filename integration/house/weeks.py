@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MIDNIGHT = 24 * 60  # minutes; the end of a day
+NOON = 12 * 60
 WEEK = 7
 DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SHORT_DAYS = tuple(name[:3] for name in DAY_NAMES)
@@ -47,6 +48,7 @@ def _day(word: str, text: str) -> int:
 # ---- windows ----------------------------------------------------------------------------------
 
 _HELP = "write two times like 09:00-20:00"
+_HALF_DAY_NAMED = ("m", "m.")  # am and pm
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _ROUGH_TIME = re.compile(r"([0-9]{1,2})(?:[:.h]([0-9]{2}))?(?::[0-9]{2})?\s*(?:([ap])\.?m\.?|h|uhr)?")
 
@@ -92,10 +94,12 @@ def _minutes(text: str) -> int | None:
 
 
 def _meant(begin_text: str, end_text: str) -> str:
-    """What `9-20`, `9am-8pm` and `9.00-20.00` would be here."""
+    """What `9-20`, `9am-8pm` and `9.00-20.00` would be here; `9-5` is a day's work, and no night's."""
     begin, end = _rough(begin_text), _rough(end_text)
     if begin is None or end is None or begin == end:
         return _HELP
+    if end < begin <= NOON and not end_text.endswith(_HALF_DAY_NAMED):
+        end += NOON
     return f"did you mean `{clock(begin)}-{clock(end)}`?"
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from integration.house import (
     GRANTED,
+    MIDNIGHT,
     BadHours,
     Hours,
     Outside,
@@ -16,6 +17,7 @@ from integration.house import (
     Stale,
     Terms,
     Week,
+    clock,
     in_force,
     read_days,
     read_us_state,
@@ -40,6 +42,7 @@ _SPAN = re.compile(rf"([0-9]{{1,6}})\s+({'|'.join(_UNITS)})s?", re.IGNORECASE)
 _SHORT_SPAN = re.compile(r"([0-9]{1,6})\s*([smhdw])[a-z]*\.?", re.IGNORECASE)
 _LONGEST = timedelta(days=3650)
 _LONGEST_SPREAD = timedelta(hours=12)
+_LATE_AT_NIGHT = 3 * 60  # minutes after midnight
 DEFAULT_SPREAD = timedelta(minutes=15)
 
 
@@ -57,9 +60,14 @@ class HoursRead:
 
 def read_hours(reader: Reader, node: Node | None, may_call: frozenset[str]) -> HoursRead | None:
     """The calling hours, or None when there are none or they cannot be used."""
+    if isinstance(node, Scalar):
+        message = "`hours:` wants places with their weeks, like `everywhere: {mon-fri: 09:00-20:00}`; without `hours:`"
+        reader.wrong(node, f"{message} people are called at any hour")
+        return None
     block = reader.block(node, "`hours:`")
     if block is None:
         return None
+    _warn_of_countries_never_called(reader, block, may_call)
     known, countries = _parts(reader, block)
     everywhere = _week(reader, known["everywhere"], "`everywhere:`") if "everywhere" in known else None
     if "everywhere" not in known:
@@ -76,6 +84,14 @@ def read_hours(reader: Reader, node: Node | None, may_call: frozenset[str]) -> H
         read_outside(reader, known.get("outside")) or Outside.WAIT,
         _spread(reader, known.get("spread")),
     )
+
+
+def _warn_of_countries_never_called(reader: Reader, block: Block, may_call: frozenset[str]) -> None:
+    for key, _ in block.entries if may_call else ():
+        country = None if key.text in HOURS else country_word(Reader({}, None), key, "`hours:`")
+        if country is not None and country not in may_call:
+            message = f"hours of {country}, and `may_call:` does not list it: a number there is always blocked"
+            reader.warn(key.line, key.column, f"{message}; add {country} to `may_call:`, or take it out here")
 
 
 def _parts(reader: Reader, block: Block) -> tuple[dict[str, Node], dict[str, Week]]:
@@ -117,6 +133,9 @@ def _names_days(text: str) -> bool:
 
 
 def _week(reader: Reader, node: Node, what: str) -> Week | None:
+    if isinstance(node, Scalar):
+        reader.wrong(node, f"{what} wants days with their times, like `{{mon-fri: 09:00-20:00}}`")
+        return None
     block = reader.block(node, what)
     if block is None:
         return None
@@ -147,8 +166,17 @@ def _days(
         except BadHours as error:
             reader.wrong(value, str(error))
             continue
+        if any(end > MIDNIGHT + _LATE_AT_NIGHT for _, end in windows):
+            _warn_of_a_night(reader, value, windows)
         days.update(dict.fromkeys(named, windows))
     return days if len(reader.mistakes) == before else None
+
+
+def _warn_of_a_night(reader: Reader, node: Node, windows: Sequence[tuple[int, int]]) -> None:
+    """Times that were swapped, or are those of a clock of 12 hours, would ring people in their sleep."""
+    begin, end = next(window for window in windows if window[1] > MIDNIGHT + _LATE_AT_NIGHT)
+    message = f"`{clock(begin)}-{clock(end - MIDNIGHT)}` runs over midnight, so people are called at 3 in the morning"
+    reader.warn(node.line, node.column, f"{message}; is that meant?")
 
 
 def _us_states(reader: Reader, node: Node | None) -> dict[str, Override]:
@@ -314,7 +342,7 @@ def read_span(reader: Reader, node: Node, what: str, example: str) -> timedelta 
         return timedelta(seconds=int(read.group(1)) * _UNITS[read.group(2).lower()])
     short = _SHORT_SPAN.fullmatch(text.strip())
     meant = example
-    if short is not None:
+    if short is not None and not fold(short.group(0)).endswith(("month", "months")):
         unit = next(unit for unit in _UNITS if unit[0] == short.group(2).lower())
         meant = f"{short.group(1)} {unit}" + ("" if short.group(1) == "1" else "s")
     reader.wrong(node, f"{what} wants a length of time, not `{shorten(text, 20)}`; write it like `{meant}`")

@@ -77,6 +77,9 @@ class _Reading:
         fields = self._fields(node)
         only, only_paths = self._of_message("only")
         opt_out, opt_out_paths = self._of_message("opt_out")
+        if opt_out is not None and opt_out == only:
+            message = "every lead would put its number onto the do-not-call list; write what only an opt-out has"
+            self.reader.wrong(self.found["opt_out"], f"`opt_out:` is the same as `only:`, so that {message}")
         event_id, event_key = self._event_id()
         ids = self._paths("id")
         record = self._record()

@@ -10,6 +10,8 @@ from integration.rules.shapes import Rules
 from integration.rules.yaml_tree import shorten
 
 _ANY = datetime(2000, 1, 1, tzinfo=UTC)  # nothing is asked that depends on it
+_YEARS = range(1970, 2101)  # elsewhere calendars and rules of time zones are guesses
+_DATE_CHARS = len("2026-12-24")
 
 
 def moment_of(text: str) -> datetime:
@@ -17,8 +19,11 @@ def moment_of(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text.strip())
         at.astimezone(UTC)
+        is_read = len(text.strip()) > _DATE_CHARS and at.year in _YEARS
     except (ValueError, OverflowError):
-        raise ValueError(f"wants a moment like 2026-12-24T18:30+01:00, not `{shorten(text, 30)}`") from None
+        is_read = False
+    if not is_read:
+        raise ValueError(f"wants a moment like 2026-12-24T18:30+01:00, not `{shorten(text, 30)}`")
     if at.tzinfo is None:
         raise ValueError(f"needs a time zone; write {shorten(text.strip(), 30)}+01:00, or Z for UTC")
     return at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from integration.house import as_judged
 from integration.model import Decision, DecisionKind, Reason, Tree, Verdict
 from integration.payload import fold, paths_in
@@ -22,7 +24,7 @@ def _run(rules: Rules, test: RulesTest) -> TestResult:
     passed = _meets(decision, verdict, test.expect)
     message = ""
     if not passed:
-        message = f"expected {_wanted(test.expect)}; got {_got(decision, verdict)}, {_decided_by(decision)}"
+        message = f"expected {_wanted(test.expect)}; got {_got(decision, verdict, test.at)}, {_decided_by(decision)}"
         if not _is_known(rules.sources[test.source], test.record):
             message += "; nothing that `fields:` names is in this record: write it as your CRM sends it now"
     return TestResult(test.name, test.line, passed, message, decision)
@@ -52,20 +54,25 @@ def _meets(decision: Decision, verdict: Verdict, expect: Expectation) -> bool:
 def _wanted(expect: Expectation) -> str:
     if expect.kind is DecisionKind.CALL:
         call = f"call {expect.account}" if expect.account is not None else "a call"
-        until = "" if expect.wait_until is None else f", waiting until {expect.wait_until.isoformat()}"
+        until = "" if expect.wait_until is None else f", waiting until {_iso(expect.wait_until)}"
         return call + (f" to {expect.to}" if expect.to is not None else "") + until
     return f"{expect.kind.value} {expect.text or expect.reason}"
 
 
-def _got(decision: Decision, verdict: Verdict) -> str:
-    """The number is shown whole: it comes from the test record, which stands in the same file."""
+def _got(decision: Decision, verdict: Verdict, at: datetime | None) -> str:
+    """The number is shown whole: it comes from the test record, which stands in the same file; so does the zone."""
     match decision.kind:
         case DecisionKind.CALL:
-            until = "" if verdict.opens_at is None else f", waiting until {verdict.opens_at.isoformat()}"
+            zone = None if at is None else at.tzinfo
+            until = "" if verdict.opens_at is None else f", waiting until {_iso(verdict.opens_at.astimezone(zone))}"
             return f"call {decision.account.key if decision.account is not None else '?'} to {decision.to}{until}"
         case DecisionKind.SKIP if decision.reason is Reason.RULE_SKIPS:
             return f"skip {decision.detail}"
     return f"{decision.kind.value} {decision.reason} ({decision.detail})"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="minutes" if moment.second == 0 else "seconds")
 
 
 def _decided_by(decision: Decision) -> str:

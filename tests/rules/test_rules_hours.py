@@ -21,7 +21,7 @@ hours:
 
 def warnings_of(hours: str) -> list[str]:
     rules = load_rules(FILE + hours, name="rules.yaml", environ={"SECRET": "correct-horse-battery"})
-    return [f"{one.line}:{one.column}: {one.message}" for one in rules.warnings if "no day of" in one.message]
+    return [f"{one.line}:{one.column}: {one.message}" for one in rules.warnings if "hours:" not in one.message]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,18 @@ def warnings_of(hours: str) -> list[str]:
 )
 def test_a_week_that_is_open_on_no_day_is_warned_of(hours: str, warning: str) -> None:
     assert warnings_of(hours) == [f"{warning}, so nobody is called there; is that meant?"]
+
+
+@pytest.mark.parametrize("window", ["20:00-09:00", "09:00-05:00", "22:00-06:00"])
+def test_a_window_that_runs_through_the_night_is_warned_of(window: str) -> None:
+    (told,) = warnings_of(f"  everywhere: {{mon-fri: {window}}}")
+    assert told.startswith(f"10:25: `{window}` runs over midnight, so people are called at 3 in the morning")
+    assert warnings_of("  everywhere: {mon-fri: 20:00-02:00}") == []
+
+
+def test_hours_of_a_country_that_may_not_be_called_are_warned_of() -> None:
+    (told,) = warnings_of("  everywhere: {mon-fri: 09:00-20:00}\n  France: {mon-fri: 10:00-13:00}")
+    assert told.startswith("11:3: hours of FR, and `may_call")
 
 
 def test_a_day_that_is_closed_is_nothing_odd() -> None:

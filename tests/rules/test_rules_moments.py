@@ -154,9 +154,9 @@ def test_a_test_may_name_a_moment(expect: str, at: str | None, parts: str) -> No
 @pytest.mark.parametrize(
     ("expect", "at", "told"),
     [
-        ("call: us", NIGHT, "expected call us; got call us to +49309018201, waiting until 2026-11-24T08:00:00+00:00"),
-        ("wait_until: 2026-11-24T09:00+01:00", NOON, "expected a call, waiting until 2026-11-24T09:00:00+01:00; got"),
-        ("wait_until: 2026-11-24T09:01+01:00", NIGHT, "waiting until 2026-11-24T09:01:00+01:00; got call us to"),
+        ("call: us", NIGHT, "expected call us; got call us to +49309018201, waiting until 2026-11-24T09:00+01:00"),
+        ("wait_until: 2026-11-24T09:00+01:00", NOON, "expected a call, waiting until 2026-11-24T09:00+01:00; got"),
+        ("wait_until: 2026-11-24T09:01+01:00", NIGHT, "waiting until 2026-11-24T09:01+01:00; got call us to"),
         ("wait_until: 2026-11-24T09:00+01:00, call: old", NIGHT, "expected call old, waiting until"),
         ("skip: our own", NIGHT, "expected skip our own; got call us"),
     ],
