@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,11 @@ from integration.settings import read_settings
 
 LARGEST_FILE = 200_000_000  # bytes; a million lines are 20
 MOST_TOLD = 20  # of the lines that cannot be read
-_COLUMNS = frozenset("phone number phone_number phonenumber mobile telephone tel telefon nummer rufnummer e164".split())  # noqa: SIM905
+# Without spaces, `_` and `-`.
+_COLUMN = re.compile(
+    r"(home|work|business|other|mobile|cell)?(phone|mobile|cell)(number|no)?|number|e164"
+    r"|tele?(phone|fon)?(number|nummer)?|(ruf|mobil|handy)?nummer|mobil(telefon)?|handy"
+)
 _ANY = PhonePolicy(frozenset())
 
 
@@ -140,13 +145,13 @@ def check(*, number: str, country: str | None) -> None:
 @dnc.command("import")
 @click.argument("file", type=click.File("rb"))
 @_country
-@click.option("--column", metavar="NAME", help="The column of a CSV file that holds the numbers.")
+@click.option("--column", metavar="NAME", multiple=True, help="A column of a CSV file that holds numbers.")
 @_by
-def import_(*, file: IO[bytes], country: str | None, column: str | None, by: str | None) -> None:
+def import_(*, file: IO[bytes], country: str | None, column: tuple[str, ...], by: str | None) -> None:
     """Put the numbers of a file on the list.
 
-    One number stands in each line, or it is a CSV file. In a CSV file the column called phone, number or the like is
-    read, or the one that --column names, or the first. Empty lines and those that begin with # are passed over. What
+    One number stands in each line, or it is a CSV file. In a CSV file the columns called phone, mobile or the like are
+    read, or those that --column names, or the first. Empty lines and those that begin with # are passed over. What
     cannot be read is told with its line, and the rest is imported; exit code 1 then. A file that was imported before
     changes nothing.
 
@@ -176,7 +181,9 @@ def _number(text: str, country: str | None) -> str:
     read = _read(text, country)
     if isinstance(read, str):
         return read
-    raise CannotBegin(f"this number cannot be read: {read.detail}" + ("" if country else " Or give --country"))
+    if read.reason is Reason.NO_REGION:
+        read = _NO_CODE
+    raise CannotBegin(f"this number cannot be read: {read.detail}")
 
 
 def _read(text: str, country: str | None) -> str | PhoneRefused:
@@ -189,6 +196,9 @@ def _read(text: str, country: str | None) -> str | PhoneRefused:
 
 
 _SEVERAL = PhoneRefused(Reason.BAD_PHONE, "There is more than one number; each needs a line of its own.", blocked=False)
+_NO_CODE = PhoneRefused(
+    Reason.NO_REGION, "It has no country code; write it with + and the code, or give --country.", blocked=False
+)
 _NONE = PhoneRefused(Reason.NO_PHONE, "There is no number.", blocked=False)
 
 
@@ -204,39 +214,64 @@ def _usable(ledger: Ledger) -> Ledger:
 class _Lines:
     """The numbers of a file, each with its line."""
 
-    def __init__(self, file: IO[bytes], column: str | None) -> None:
+    def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self.name = str(getattr(file, "name", "a file")).rpartition("/")[2]
         raw = file.read(LARGEST_FILE + 1)
         if len(raw) > LARGEST_FILE:
             raise CannotBegin(f"the file is larger than {LARGEST_FILE // 1_000_000} MB; import it in pieces")
-        text = raw.decode("utf-8-sig", "replace")
-        self.count = text.count("\n") + 1
-        head = text.split("\n", 1)[0]
+        csv.field_size_limit(LARGEST_FILE)  # what an open quotation mark takes in is read again line by line
+        self._lines = _text(raw).split("\n")
+        self.count = len(self._lines)
+        head = self._lines[0]
         self._delimiter = next((sign for sign in (";", "\t", ",") if sign in head), ",")
-        names = next(csv.reader([head], delimiter=self._delimiter), [])
-        self._column, self._has_head = _column(names, column)
-        self._rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter)
+        self._columns, self._has_head = _columns(self._row(head), columns)
 
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        for row in self._rows:
-            line = self._rows.line_num
-            if (line == 1 and self._has_head) or not any(cell.strip() for cell in row) or row[0].startswith("#"):
-                continue
-            yield line, row[self._column].strip() if self._column < len(row) else ""
+    def __iter__(self) -> Iterator[tuple[int, str, bool]]:
+        """Line, text, and whether a number must stand there."""
+        rows = csv.reader((f"{line}\n" for line in self._lines), delimiter=self._delimiter)
+        last = 0
+        for row in rows:
+            first, last = last + 1, rows.line_num
+            numbers = [] if first == 1 and self._has_head else self._numbers(row)
+            is_open = any("\n" in number for number in numbers)
+            if not is_open:
+                yield from ((first, number, True) for number in numbers)
+            # A cell that runs over several lines is a long note, or a quotation mark that nobody closed: what stands
+            # behind it may be numbers of others, and they want no calls either.
+            for line in range(first if is_open else first + 1, last + 1):
+                yield from ((line, number, is_open) for number in self._numbers(self._row(self._lines[line - 1])))
+
+    def _row(self, line: str) -> list[str]:
+        return next(csv.reader([line], delimiter=self._delimiter), [])
+
+    def _numbers(self, row: Sequence[str]) -> list[str]:
+        if not any(cell.strip() for cell in row) or row[0].startswith("#"):
+            return []
+        cells = [row[column].strip() for column in self._columns if column < len(row)]
+        return [cell for cell in cells if cell] or [""]
 
 
-def _column(names: Sequence[str], wanted: str | None) -> tuple[int, bool]:
-    """Which column holds the numbers, and whether the first line names the columns."""
+def _text(raw: bytes) -> str:
+    is_utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = raw.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
+    if "\0" in text:
+        raise CannotBegin("the file is no text; save it as CSV")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[list[int], bool]:
+    """Which columns hold numbers, and whether the first line names the columns."""
     folded = [name.strip().casefold() for name in names]
-    if wanted is not None:
-        if wanted.strip().casefold() not in folded:
-            raise CannotBegin(f"the first line names no column {wanted!r}; it has: {', '.join(names)[:200]}")
-        return folded.index(wanted.strip().casefold()), True
-    named = next((n for n, name in enumerate(folded) if name in _COLUMNS), None)
-    if named is not None:
+    for name in wanted:
+        if name.strip().casefold() not in folded:
+            raise CannotBegin(f"the first line names no column {name!r}; it has: {', '.join(names)[:200]}")
+    if wanted:
+        return [folded.index(name.strip().casefold()) for name in wanted], True
+    named = [n for n, name in enumerate(folded) if _COLUMN.fullmatch(re.sub(r"[\s_-]", "", name))]
+    if named:
         return named, True
     has_head = bool(folded and folded[0]) and not any(char.isdigit() for char in folded[0])
-    return 0, has_head and not folded[0].startswith("#")
+    return [0], has_head and not folded[0].startswith("#")
 
 
 @dataclass
@@ -253,12 +288,12 @@ def _import(ledger: Ledger, lines: _Lines, country: str | None, source: str) -> 
     hidden = lines.count < AT_ONCE or not sys.stderr.isatty()
     with click.progressbar(length=lines.count, label="Lines", file=sys.stderr, hidden=hidden) as bar:
         at = 0
-        for line, text in lines:
+        for line, text, is_sure in lines:
             read = _read(text, country)
             if isinstance(read, str):
                 batch.append(read)
                 done.read += 1
-            else:
+            elif is_sure:
                 done.bad += 1
                 if len(done.told) < MOST_TOLD:
                     done.told.append(f"{lines.name}:{line}: {read.detail}")

@@ -102,6 +102,41 @@ def test_a_file_is_imported_in_any_usual_form(keyed, office, text, options, numb
     assert listed(office, "+12125550123")
 
 
+@pytest.mark.parametrize(
+    ("raw", "numbers"),
+    [
+        ("Name\tPhone\r\nKim\t+1 212 555 0101\r\nBo\t+1 212 555 0102\r\n".encode("utf-16"), 2),  # a spreadsheet's
+        ("+1 212 555 0101\r\n+1 212 555 0102\r\n".encode("utf-16"), 2),
+        (b"+1 212 555 0101\r+1 212 555 0102\r", 2),  # an old Mac's
+        (b"Phone,Mobile Phone\n+1 212 555 0101,+1 212 555 0102\n,+1 212 555 0103\n", 3),
+        (b'Name,Phone\nKim,"+1 212 555 0101\nBo,+1 212 555 0102\nAl,+1 212 555 0103\n', 3),  # an open quotation mark
+        (b'Phone,Note\n+1 212 555 0101,"open\n+1 212 555 0102,x\n+1 212 555 0103,"y"\n', 3),
+        (b'Phone,Note\n+1 212 555 0101,"one\ntwo, 2\nthree"\n+1 212 555 0102,\n', 2),  # a note of several lines
+    ],
+)
+def test_nobody_in_a_file_that_people_make_is_left_out(keyed, office, raw, numbers):
+    keyed.folder.joinpath("list.csv").write_bytes(raw)
+    result = keyed("dnc", "import", "list.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(listed(office, f"+1212555010{n}") for n in range(1, numbers + 1))
+    assert f"{numbers} numbers read: {numbers} new" in result.stdout
+
+
+def test_a_quotation_mark_that_takes_in_a_long_file_costs_no_number(keyed, office):
+    lines = "".join(f"Kim,+1212{5550000 + n}\n" for n in range(10_000))
+    keyed.folder.joinpath("list.csv").write_text('Name,Phone\nKim,"+12125549999\n' + lines)
+    result = keyed("dnc", "import", "list.csv")
+    assert result.exit_code == 0
+    assert "10,001 numbers read" in result.stdout or "10001 numbers read" in result.stdout
+    assert listed(office, "+12125559999")
+
+
+def test_a_file_that_is_no_text_is_refused(keyed, office):
+    keyed.folder.joinpath("list.xlsx").write_bytes(b"PK\x03\x04\x14\x00\x06\x00")
+    result = keyed("dnc", "import", "list.xlsx")
+    assert (result.exit_code, result.stderr) == (2, "Error: the file is no text; save it as CSV\n")
+
+
 def test_lines_that_cannot_be_read_are_told_and_the_rest_is_imported(keyed, office):
     keyed.write("list.txt", "+12125550123\nKim\n212 555 0124\n\n+12125550125\n")
     result = keyed("dnc", "import", "list.txt")
