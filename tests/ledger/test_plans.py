@@ -18,7 +18,7 @@ from integration.model import Burst, LeadState, Limit, Limits, Reason
 from tests.ledger.conftest import PLACED, UNCLEAR, World, refused
 
 # Indexes over what is still under way alone, or over few rows: such a one may be read from end to end.
-SMALL = ("lead_moving", "lead_movable_by_source", "writeback_pending", "pause_pkey", "worker_pkey")
+SMALL = ("lead_moving", "lead_movable_by_source", "writeback_pending", "pause_pkey", "worker_pkey", "procrastinate_")
 GROWING = (
     "delivery", "lead", "attempt", "writeback", "history", "phone_guard", "do_not_call", "limit_use", "arrival",
 )  # fmt: skip
