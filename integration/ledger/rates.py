@@ -88,7 +88,7 @@ def full(tx: Tx, scopes: Scopes, asked: list[Check]) -> tuple[SetBack, str] | No
     asked.append(Check("limits", "wait" if reached else "ok", _seen(uses)))
     if not reached:
         return None
-    room_at, worst = max(((_room_at(tx, use), use) for use in reached), key=lambda found: found[0])
+    room_at, worst = max(((_room_at(tx, use, now), use) for use in reached), key=lambda found: found[0])
     wait_seconds = max(0, room_at - now) / 1000 + LOOK_AGAIN_SECONDS
     again = f"{datetime.fromtimestamp(room_at / 1000, UTC):%H:%M:%S} UTC"
     after = SetBack(LeadState.WAITING, Reason.LIMIT_REACHED, wait_seconds=wait_seconds, by_house=True)
@@ -139,11 +139,11 @@ def _count(tx: Tx, scopes: Scopes) -> tuple[list[_Use], int]:
     return [_Use(scope, limit, row[f"used_{n}"]) for n, (scope, limit) in enumerate(wanted)], row["now"]
 
 
-def _room_at(tx: Tx, use: _Use) -> int:
-    """When so many calls of a full scope are old enough that one more fits."""
+def _room_at(tx: Tx, use: _Use, now: int) -> int:
+    """When so many calls of a full scope are old enough that one more fits. Another call of them may just have been
+    taken out: whoever settles one does not wait for the scope."""
     row = tx.one(_LATEST, {"scope": use.scope, "others": use.limit.most - 1})
-    assert row is not None
-    return int(row["at"]) + milliseconds(use.limit.seconds)
+    return now if row is None else int(row["at"]) + milliseconds(use.limit.seconds)
 
 
 def _seen(uses: Iterable[_Use]) -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from typing import Any
 
 import pytest
 
 from integration import crash_points
-from integration.ledger import Begun, SetBack
+from integration.ledger import Begun, SetBack, rates
+from integration.ledger.database import Tx
 from integration.model import AttemptId, LeadId, LeadState, Limit, Limits, Outcome, Reason
 from tests.ledger.conftest import EAST, PLACED, UNCLEAR, WEST, World, refused
 from tests.ledger.test_calls import at_once
@@ -53,6 +55,22 @@ def test_one_call_more_waits_until_there_is_room(world: World, limits: Limits, n
     an_hour_ago(world)
     world.time_passes()
     assert isinstance(world.begin(lead_id, number()), Begun)
+
+
+def test_a_call_that_is_taken_out_while_a_full_limit_is_looked_at_is_no_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = used_up(world, Limits(everything=(MINUTE,)))
+    room_at = rates._room_at  # noqa: SLF001
+
+    def another_process_settles(tx: Tx, *rest: Any) -> int:
+        tx.run("DELETE FROM limit_use WHERE attempt_id = :id", {"id": first})
+        return room_at(tx, *rest)
+
+    monkeypatch.setattr(rates, "_room_at", another_process_settles)
+    lead_id = world.lead()
+    assert world.held(lead_id, number()).reason is Reason.LIMIT_REACHED
+    assert let_in(world) == [lead_id]
 
 
 @pytest.mark.parametrize("limits", [Limits(sources={"crm": (MINUTE,)}), Limits(accounts={"east": (MINUTE,)})])
