@@ -61,7 +61,7 @@ def test_a_call_that_is_taken_out_while_a_full_limit_is_looked_at_is_no_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *_ = used_up(world, Limits(everything=(MINUTE,)))
-    room_at = rates._room_at  # noqa: SLF001
+    room_at = rates._room_at
 
     def another_process_settles(tx: Tx, *rest: Any) -> int:
         tx.run("DELETE FROM limit_use WHERE attempt_id = :id", {"id": first})
