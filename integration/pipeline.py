@@ -385,6 +385,10 @@ class Pipeline:
                 "limits.reached", waiting=left, detail="`limits:` leaves no room for more calls at present"
             )
 
+    def judge_anew(self) -> int:
+        """Have leads judged by these rules that others put off to an opening; as many as one look takes. How many."""
+        return self._ledger.upkeep.judge_anew(self._s.rules.digest)
+
     def _withdraw_what_is_in_doubt(self) -> None:
         with self._unrecorded_lock:
             waiting = dict(self._in_doubt)

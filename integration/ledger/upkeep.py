@@ -15,6 +15,7 @@ from integration.model import LeadId, Reason
 
 DEAD_AFTER_SECONDS = 45.0  # a worker whose heartbeat is older is taken for dead
 MOST_WOKEN = 500  # leads in one statement: on PostgreSQL a job is written for each, and a statement has 2 s
+JUDGED_WITHIN_SECONDS = 60.0  # after new rules, leads that wait for an opening
 READINESS = "readyz"  # in this name a web process beats to see whether it can write; it works nothing
 
 _LOST = (
@@ -106,6 +107,14 @@ _RESUME = f"""
         ORDER BY id LIMIT :most {{skip_locked}})
 """
 
+# Over some time, because to judge ten thousand leads takes a minute that fresh ones would have to wait.
+_JUDGE_ANEW = f"""
+    UPDATE lead SET due_at = {{now}} + id * 7919 % :spread WHERE id IN (
+        SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting' AND due_at > {{now}} + :spread
+        AND reason = 'outside_hours' AND rules_digest <> :digest
+        ORDER BY id LIMIT :most {{skip_locked}})
+"""
+
 _SOMETHING_IS_PAUSED = f"""
     SELECT id FROM lead WHERE {_MOVING} AND state = 'waiting'
     AND reason IN ('dialing_paused', 'account_paused', 'paused_by_person') LIMIT 1
@@ -193,6 +202,13 @@ class Upkeep:
             return 0
         with self._database.write() as tx:
             return tx.run(_RESUME, {"most": MOST_WOKEN})
+
+    def judge_anew(self, rules_digest: str) -> int:
+        """Let leads that wait for an opening be judged by these rules, if others put them off. How many; the rest when
+        it is asked again."""
+        values = {"digest": rules_digest, "most": MOST_WOKEN, "spread": milliseconds(JUDGED_WITHIN_SECONDS)}
+        with self._database.write() as tx:
+            return tx.run(_JUDGE_ANEW, values)
 
     def clear_pauses(self) -> int:
         """Let dialling start anew: after a restart, or when a person says that the cause is mended. How many."""

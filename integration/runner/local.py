@@ -57,6 +57,7 @@ class LocalRunner:
         self._is_woken = is_woken
         self._stopping = threading.Event()
         self._said_goodbye = False
+        self._may_wait_by_other_rules = True
         self._known: dict[LeadId, LeadWork] = {}  # leads just received; the others are read from the ledger
         self._dials = _Crew("dial", dial_threads, self._advance, self._stopping)
         self._writebacks = _Crew("write-back", writeback_threads, self._write_back, self._stopping)
@@ -163,6 +164,8 @@ class LocalRunner:
         if self._ledger.upkeep.resume():
             get_log().info("dialing.resumed", why="a pause has ended")
         self._pipeline.let_in()
+        if self._may_wait_by_other_rules and self._pipeline.judge_anew() == 0:
+            self._may_wait_by_other_rules = False
         for lead_id, source in self._due_leads().items():
             self._dials.add(lead_id, source)
         for lead_id, source in self._ledger.upkeep.due_writebacks().items():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from integration.ledger import Claimed, upkeep
-from integration.model import LeadId, LeadState, Reason
+from integration.model import LeadId, LeadState, Reason, Verdict, VerdictKind
 from tests.ledger.conftest import OTHER_NUMBER, PLACED, UNCLEAR, World
 from tests.ledger.test_calls import at_once
 
@@ -134,7 +135,29 @@ def test_no_look_of_the_upkeep_goes_through_every_lead_there_ever_was(sqlite_tem
     """SQLite takes a partial index only when the query repeats its words; this was forgotten once."""
     sql = LOOKS[name].replace("{now}", "1").replace("{skip_locked}", "")
     connection = sqlite3.connect(sqlite_template)
-    values = dict.fromkeys(("alone", "dead", "most", "overdue", "reason", "detail"), 0)
+    values = dict.fromkeys(("alone", "dead", "most", "overdue", "reason", "detail", "spread", "digest"), 0)
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     connection.close()
     assert not [step for step in plan if step.startswith(("SCAN lead", "SCAN writeback", "SCAN history"))], plan
+
+
+def test_who_waits_for_an_opening_by_other_rules_is_judged_anew_within_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens = datetime.now(UTC) + timedelta(days=1)
+    verdict = Verdict(VerdictKind.WAIT, opens, LeadState.WAITING, Reason.OUTSIDE_HOURS, "until tomorrow")
+    leads = [world.lead() for _ in range(5)]
+    for lead_id in leads:
+        work = world.take(lead_id)
+        assert world.ledger.calls.wait(work, work.epoch, world.decision(), verdict, "digest")
+    paused = world.lead()
+    world.sql(
+        "UPDATE lead SET state = 'waiting', due_at = 2 * {now}, reason = 'rate_limited' WHERE id = :id", id=paused
+    )
+    assert world.ledger.upkeep.judge_anew("digest") == 0
+    monkeypatch.setattr(upkeep, "MOST_WOKEN", 3)
+    assert [world.ledger.upkeep.judge_anew("new") for _ in range(3)] == [3, 2, 0]
+    waits = [world.wait_seconds(lead_id) for lead_id in leads]
+    assert all(-5 < wait <= upkeep.JUDGED_WITHIN_SECONDS for wait in waits)
+    assert len(set(waits)) == 5
+    assert world.wait_seconds(paused) > 1000

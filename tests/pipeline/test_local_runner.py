@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from integration.dialers import Ticket
-from integration.ledger import LeadWork, LedgerUnavailable
+from integration.ledger import LeadWork, LedgerUnavailable, upkeep
 from integration.model import CallRequest, Decision, LeadId, LeadState, Next, Outcome, Reason
 from integration.runner import local
 from integration.runner.local import LocalRunner
@@ -117,6 +117,17 @@ def test_those_who_waited_for_a_pause_go_on_when_it_ends(stage: Stage, world: Wo
         world.pause_is_due()
         world.sql("UPDATE lead SET due_at = 1 WHERE id = :id", id=first)
         until(lambda: stage.story(second).lead.state.is_result)
+
+
+def test_new_rules_judge_those_who_wait_for_an_opening_of_the_old_ones(stage: Stage, world: World) -> None:
+    lead_id = stage.lead()
+    world.sql(
+        "UPDATE lead SET state = 'waiting', reason = 'outside_hours', rules_digest = 'old', due_at = 2 * {now} "
+        "WHERE id = :id",
+        id=lead_id,
+    )
+    with patch.object(upkeep, "JUDGED_WITHIN_SECONDS", 0.01), running(stage):
+        until(lambda: stage.story(lead_id).lead.state is LeadState.CALLED)
 
 
 def test_an_error_of_ours_stops_one_lead_only(stage: Stage) -> None:
