@@ -162,8 +162,9 @@ class Brakes:
     def let_go(self, scope: str, *, per_minute: int, who: str) -> Iterator[int]:
         """Give each lead that is withheld its time, the freshest first, and then end the brake.
 
-        Yields how many there were, step by step; the work is done while it is asked for. The brake goes last: after
-        a crash in the middle it still holds, and the order can be given again.
+        Yields how many there were, step by step; the work is done while it is asked for. The brake goes last and with
+        the freshest, so that nobody is due while it holds: those would be put off again, and go all at once when it
+        has gone. After a crash in the middle it still holds, and the order can be given again.
         """
         which, values = _which(scope)
         with self._database.snapshot() as tx:
@@ -172,28 +173,28 @@ class Brakes:
         assert now is not None
         detail = f"{named(scope)} was let go by {who}, {per_minute} a minute"
         gone = 0
-        for first in range(0, len(ids), AT_ONCE):
+        for first in reversed(range(0, max(1, len(ids)), AT_ONCE)):
             dues = [
                 (lead_id, now["now"] + round((first + n) * milliseconds(60.0) / per_minute))
                 for n, lead_id in enumerate(ids[first : first + AT_ONCE])
             ]
-            gone += self._let_go(dues, detail, is_burst=scope.startswith(BURST))
+            with self._database.write() as tx:
+                gone += _let_go(tx, dues, detail, is_burst=scope.startswith(BURST))
+                if first == 0:
+                    tx.run(_RELEASE, {"scope": scope})
             yield gone
-        with self._database.write() as tx:
-            tx.run(_RELEASE, {"scope": scope})
 
-    def _let_go(self, dues: Sequence[tuple[LeadId, int]], detail: str, *, is_burst: bool) -> int:
-        state, reason = (
-            (LeadState.PARKED, Reason.BURST_HELD) if is_burst else (LeadState.WAITING, Reason.PAUSED_BY_PERSON)
-        )
-        was = {"state": state, "reason": reason, "detail": detail}
-        with self._database.write() as tx:
-            # In the order of their numbers, as everybody takes several leads.
-            moved = tx.each(_LET_GO, [{"id": lead_id, "due_at": due_at, **was} for lead_id, due_at in sorted(dues)])
-            found = [row["id"] for row in moved if row is not None]
-            for lead_id in found:
-                write_history(tx, lead_id, LeadState.WAITING, f"{Reason.LET_GO}: {detail}")
-        return len(found)
+
+def _let_go(tx: Tx, dues: Sequence[tuple[LeadId, int]], detail: str, *, is_burst: bool) -> int:
+    """Give these leads their times. How many still waited."""
+    state, reason = (LeadState.PARKED, Reason.BURST_HELD) if is_burst else (LeadState.WAITING, Reason.PAUSED_BY_PERSON)
+    was = {"state": state, "reason": reason, "detail": detail}
+    # In the order of their numbers, as everybody takes several leads.
+    moved = tx.each(_LET_GO, [{"id": lead_id, "due_at": due_at, **was} for lead_id, due_at in sorted(dues)])
+    found = [row["id"] for row in moved if row is not None]
+    for lead_id in found:
+        write_history(tx, lead_id, LeadState.WAITING, f"{Reason.LET_GO}: {detail}")
+    return len(found)
 
 
 def _which(scope: str) -> tuple[str, dict[str, object]]:

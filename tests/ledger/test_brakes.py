@@ -133,11 +133,12 @@ def test_after_a_crash_in_the_middle_the_brake_still_holds_and_the_order_can_be_
     monkeypatch.setattr("integration.ledger.brakes.AT_ONCE", 2)
     pull(world)
     leads = withheld(world, 5)
-    assert next(world.ledger.brakes.let_go("*", per_minute=10, who="Kim")) == 2  # and no step more
+    steps = world.ledger.brakes.let_go("*", per_minute=10, who="Kim")
+    assert [next(steps), next(steps)] == [1, 3]  # the oldest three, and no step more
     assert len(world.ledger.brakes.standing()) == 1
     world.time_passes()
-    assert world.held(leads[-1]).reason is Reason.PAUSED_BY_PERSON
-    assert let_go(world) == 4
+    assert world.held(leads[0]).reason is Reason.PAUSED_BY_PERSON
+    assert let_go(world) == 3
     assert {world.reason(lead_id) for lead_id in leads} == {"let_go"}
 
 
@@ -155,3 +156,14 @@ def test_a_call_under_way_goes_on(world: World) -> None:
     pull(world)
     assert world.ledger.calls.settle(lead_id, begun.attempt_id, PLACED, None) is not None
     assert world.state(lead_id) is LeadState.CALLED
+
+
+def test_nobody_is_due_while_the_brake_still_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be put off once more, and go all at once as soon as it has gone."""
+    monkeypatch.setattr("integration.ledger.brakes.AT_ONCE", 2)
+    pull(world)
+    leads = withheld(world, 5)
+    for _ in world.ledger.brakes.let_go("*", per_minute=10, who="Kim"):
+        if world.ledger.brakes.standing():
+            assert not world.ledger.upkeep.due_leads()
+    assert list(world.ledger.upkeep.due_leads()) == [leads[-1]]
