@@ -34,6 +34,12 @@ from integration.rules.shapes import FieldPaths, Mistake, Rule, Rules, RulesErro
 from integration.rules.yaml_tree import Block, Node, Scalar, read_yaml, shorten
 
 TOP = ("accounts", "phones", "hours", *TERMS, "limits", "fields", "rules", "tests", "sources")
+# Names without spaces, `_` and `-` that people give to fields: which field is meant, and the part that looks at it.
+_LOOK_ALIKES = {
+    **dict.fromkeys(("timezone", "tz"), ("time_zone", "hours")),
+    **dict.fromkeys(("zip", "zipcode", "postcode", "postalcode", "plz"), ("postal_code", "hours")),
+    **dict.fromkeys(("created", "createdat", "createddate", "createdate"), ("created_at", "fresh_for")),
+}
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Each rule is compared with those before it, which takes long where somebody has generated thousands.
@@ -321,3 +327,19 @@ class _Loading:
             self._reader.warn(shared.line, shared.column, message)
         for line, column, message in unseen_paths(sources, tests):
             self._reader.warn(line, column, message)
+        self._warn_of_own_names(shared)
+        of_sources = self._parts.get("sources")
+        for _, node in of_sources.entries if isinstance(of_sources, Block) else ():
+            for key, value in node.entries if isinstance(node, Block) else ():
+                if key.text == "fields":
+                    self._warn_of_own_names(value)
+
+    def _warn_of_own_names(self, fields: Node | None) -> None:
+        """A name that looks like one with a meaning has none, and the hours or the freshness would not see it."""
+        entries = fields.entries if isinstance(fields, Block) else ()
+        there = {key.text for key, _ in entries}
+        for key, _ in entries:
+            meant, part = _LOOK_ALIKES.get(re.sub(r"[\s_-]", "", key.text.casefold()), ("", ""))
+            if key.text != meant and meant not in there and part in self._parts:
+                message = f"`{shorten(key.text)}` is a name of your own, and `{part}:` does not look at it"
+                self._reader.warn(key.line, key.column, f"{message}; did you mean `{meant}`?")

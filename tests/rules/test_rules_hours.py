@@ -49,3 +49,21 @@ def test_hours_of_a_country_that_may_not_be_called_are_warned_of() -> None:
 
 def test_a_day_that_is_closed_is_nothing_odd() -> None:
     assert warnings_of("  everywhere: {mon-sat: 09:00-20:00, sun: closed}") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("timezone", "time_zone"), ("Zip", "postal_code"), ("Created-Date", "created_at")]
+)
+def test_a_field_whose_name_only_looks_like_one_with_a_meaning_is_warned_of(name: str, meant: str) -> None:
+    part = "fresh_for" if meant == "created_at" else "hours"
+    text = FILE.replace("fields: {phone: Phone}", f"fields: {{phone: Phone, {name}: X}}")
+    record = '{Phone: "+12125550123", X: x}'
+    text = text.replace('{Phone: "+12125550123"}', record) + "  everywhere: {mon-sun: 09:00-20:00}\nfresh_for: 2 days\n"
+
+    def told(text: str) -> list[str]:
+        rules = load_rules(text, name="rules.yaml", environ={"SECRET": "correct-horse-battery"})
+        return [one.message for one in rules.warnings if "name of your own" in one.message]
+
+    assert told(text) == [f"`{name}` is a name of your own, and `{part}:` does not look at it; did you mean `{meant}`?"]
+    assert told(text.replace(f"{name}: X", f"{name}: X, {meant}: X")) == []
+    assert told(text.replace(f"{name}: X", f"{meant}: X")) == []
