@@ -15,6 +15,7 @@ from integration.model import LeadId, LeadState, Next, Outcome, OutcomeKind, Rea
 from integration.settings import Dialing
 from tests.ledger.conftest import World
 from tests.pipeline.conftest import PLACED, RULES, Stage, not_placed
+from tests.postgres import databases
 
 UNCLEAR = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, "Nobody knows whether the phone rang.")
 NAMELESS = Outcome(OutcomeKind.PLACED, Reason.PLACED_WITHOUT_ID, "The dialer gave no id.", http_status=200)
@@ -355,8 +356,6 @@ def lose_one_commit(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
 
 
 def lead_whose_intent_is_in_doubt(stage: Stage, monkeypatch: pytest.MonkeyPatch, *, done: bool) -> LeadId:
-    if stage.ledger.database.dialect == "sqlite":
-        pytest.skip("a file's commit is not in doubt")
     lead_id = stage.lead()
     arm("intent.before_commit", lambda: lose_one_commit(monkeypatch, done=done))
     try:
@@ -368,6 +367,11 @@ def lead_whose_intent_is_in_doubt(stage: Stage, monkeypatch: pytest.MonkeyPatch,
     return lead_id
 
 
+# A file's commit is not in doubt.
+over_a_network = pytest.mark.parametrize("database_url", databases()[1:], indirect=True)
+
+
+@over_a_network
 @pytest.mark.parametrize("done", [True, False])
 def test_a_call_whose_intent_was_not_confirmed_is_placed_as_soon_as_the_database_is_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, done: bool
@@ -384,6 +388,7 @@ def test_a_call_whose_intent_was_not_confirmed_is_placed_as_soon_as_the_database
     assert len(stage.dialer.calls) == 1
 
 
+@over_a_network
 def test_an_intent_in_doubt_is_never_taken_for_a_later_one_with_its_number(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
