@@ -45,7 +45,7 @@ _PORT = re.compile(r"\bevent=server\.started\b.*\bport=([0-9]+)")
 
 # A top-level key of the rules, or an entry of a list below one; and what the clock decides: tests, too, name a moment.
 _PARTS = re.compile(r"^(?=\S|  - )", re.MULTILINE)
-_BY_CLOCK = re.compile(r"(hours|fresh_for):|  - name:.*^    at:", re.MULTILINE | re.DOTALL)
+_BY_CLOCK = re.compile(r"(hours|fresh_for|limits):|  - name:.*^    at:", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^(?=.)", re.MULTILINE)
 
 _T = TypeVar("_T")
@@ -251,7 +251,7 @@ def admins_rules_differ() -> bool:
 
 
 def rules_at_any_hour(folder: Path) -> Path:
-    """The rules without what the clock decides, in a file in `folder`: the demo must come out right at night, too.
+    """The rules without what the clock decides, in a file in `folder`: the demo must come right at night, and at once.
 
     The lines stay where they are, so that what is said of them is true of the rules as shipped.
     """

@@ -272,6 +272,7 @@ HELD: dict[str, tuple[str, ...]] = {
         "ledger/test_calls.py::test_a_reason_of_a_newer_release_does_not_stop_a_lead",
     ),
     "F24": ("many/test_dying.py::test_workers_killed_again_and_again_in_a_burst_lose_nothing_and_ring_nobody_twice",),
+    "F25": ("pipeline/test_verdicts.py::test_a_backlog_after_an_outage_is_no_night_of_calls",),
     "F26": (
         "ledger/test_people.py::test_a_second_order_to_ring_again_is_refused",
         "ledger/test_people.py::test_a_called_lead_takes_no_order_that_could_ring_it",
@@ -297,7 +298,6 @@ NOT_HERE = {
     "F14": "which commits a PostgreSQL survives is its operator's choice; a replica that misses some is not told apart",
     "F16": "PostgreSQL is spoken to directly; workers listen, which a pool in transaction mode does not pass on",
     "F20": "the hours of the person called are rows N23 to N25; nothing else knows a time zone",
-    "F25": "staleness, caps and hours are rows J21, N22 and N23, and held where those are; fair order is P8",
     "F27": "there is no restoring yet; dialling is switched off by RINGBACK_DIALING",
     "F28": "dialling is on unless it is switched off: a decision, with its reason in docs/design.md",
 }
