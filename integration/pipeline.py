@@ -218,14 +218,16 @@ class Pipeline:
         claimed = Claimed(lead.epoch)
         ticket = self._s.dialer.ticket(decision.account)
         if ticket is None:  # something slow is needed first: keep other workers away meanwhile
-            held = self._ledger.calls.claim(lead, decision, self._s.rules.digest, self._s.worker_id)
+            held = self._ledger.calls.claim(
+                lead, decision, self._s.rules.digest, self._s.worker_id, checks=verdict.checks
+            )
             if not isinstance(held, Claimed):
                 return _log_held(lead, held)
             claimed = held
             try:
                 ticket = self._s.dialer.prepare(decision.account)
             except DialerError as error:
-                return self._not_prepared(lead, claimed, decision, error.outcome)
+                return self._not_prepared(lead, claimed, decision, error.outcome, verdict)
             reach("prepare.done")
         # Taken before the commit: a process that is suspended right after it must find this instant past.
         asked_at = time.monotonic()
@@ -299,14 +301,25 @@ class Pipeline:
                 pause = account if outcome.reason is Reason.RATE_LIMITED else None
                 return SetBack(LeadState.WAITING, outcome.reason, wait_seconds=wait, pause=pause)
 
-    def _not_prepared(self, lead: LeadWork, claimed: Claimed, decision: Decision, outcome: Outcome) -> LeadState | None:
+    def _not_prepared(
+        self, lead: LeadWork, claimed: Claimed, decision: Decision, outcome: Outcome, verdict: Verdict
+    ) -> LeadState | None:
         assert decision.account is not None
         # As long again as the lead has been held up so far: no attempt was made that could be counted.
         backoff = min(max(lead.held_up_seconds, _RETRY_WAITS[0]), _LONGEST_PREPARE_WAIT_SECONDS)
         after = self._after(lead, decision, outcome, backoff)
         assert after is not None
         get_log().warning("call.not_prepared", lead=lead.id, reason=str(outcome.reason), detail=outcome.message)
-        if not self._ledger.calls.set_back(lead, claimed.epoch, after, outcome.message, decision.account.key):
+        was_first = self._ledger.calls.set_back(
+            lead,
+            claimed.epoch,
+            after,
+            outcome.message,
+            decision.account.key,
+            checks=verdict.checks,
+            rules_digest=self._s.rules.digest,
+        )
+        if not was_first:
             return None
         return after.state
 

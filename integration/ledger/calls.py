@@ -171,7 +171,15 @@ class Calls:
             renewed_at_ms=row["renewed_at"],
         )
 
-    def claim(self, lead: LeadWork, decision: Decision, rules_digest: str, worker_id: str) -> Claimed | Held | None:
+    def claim(
+        self,
+        lead: LeadWork,
+        decision: Decision,
+        rules_digest: str,
+        worker_id: str,
+        *,
+        checks: Sequence[Check] = (),
+    ) -> Claimed | Held | None:
         """Keep other workers away while something slow is prepared. None when another was first.
 
         A pause is met here already, so that a paused dialer is left in peace; the one lead that may try whether
@@ -180,7 +188,7 @@ class Calls:
         values = {"id": lead.id, "epoch": lead.epoch, "worker_id": worker_id, **_decided(decision, rules_digest)}
         try:
             with self._database.write() as tx:
-                claimed = _claim(tx, lead, decision, values)
+                claimed = _claim(tx, lead, decision, values, checks)
                 reach("claim.before_commit")
         except _Lost:
             return None
@@ -225,13 +233,25 @@ class Calls:
         reach("wait.committed")
         return True
 
-    def set_back(self, lead: LeadWork, epoch: int, after: SetBack, message: str, account: str) -> bool:
+    def set_back(
+        self,
+        lead: LeadWork,
+        epoch: int,
+        after: SetBack,
+        message: str,
+        account: str,
+        *,
+        checks: Sequence[Check] = (),
+        rules_digest: str = "",
+    ) -> bool:
         """Put a lead off whose call could not even be prepared. False when another worker was first."""
         with self._database.write() as tx:
             if not put_back(tx, lead.id, epoch, after, message):
                 return False
             pause_if_asked(tx, after, message)
-            write_history(tx, lead.id, after.state, f"{after.reason}: {message} (account {account})")
+            told = f"{after.reason}: {message} (account {account})"
+            asked = [*checks, Check("dialer", "wait", {"not_ready": str(after.reason)})]
+            write_history(tx, lead.id, after.state, told, evidence_of(asked, rules_digest))
             if after.state.is_result:
                 enqueue_writeback(tx, lead.id)
             reach("set_back.before_commit")
@@ -326,7 +346,9 @@ class Calls:
             return state
 
 
-def _claim(tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, object]) -> Claimed | Held:
+def _claim(
+    tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, object], checks: Sequence[Check]
+) -> Claimed | Held:
     assert decision.account is not None
     row = tx.one(_CLAIM, {**values, "lease": milliseconds(CLAIM_LEASE_SECONDS)})
     if row is None:
@@ -334,11 +356,16 @@ def _claim(tx: Tx, lead: LeadWork, decision: Decision, values: Mapping[str, obje
     pauses = read_pauses(tx, decision.account.key)
     stop = standing(pauses, NO_PASSES)
     if stop is not None:
-        return _hold(tx, lead.id, row["epoch"], *stop)
+        asked = [*checks, _paused(stop[0].reason)]
+        return _hold(tx, lead.id, row["epoch"], *stop, evidence=evidence_of(asked, str(values["rules_digest"])))
     passes = take_probes(tx, pauses, NO_PASSES)
     if passes is None:
         raise _Lost
     return Claimed(row["epoch"], passes)
+
+
+def _paused(reason: Reason) -> Check:
+    return Check("dialer", "wait", {"paused": str(reason)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +396,7 @@ class _Beginning:
         pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
         stop = standing(pauses, self.turn.passes)
         if stop is not None:
-            self.asked.append(Check("dialer", "wait", {"paused": str(stop[0].reason)}))
+            self.asked.append(_paused(stop[0].reason))
             return self._held(row, stop, gives_back=False)
         stop = do_not_call.listed(row, self.key, self.asked) or rates.full(tx, scopes, self.asked)
         if stop is not None:

@@ -285,6 +285,18 @@ def test_each_step_keeps_what_was_asked_and_seen(stage: Stage, world: World) -> 
     assert (line.what, line.evidence and line.evidence["rules"]) == ("dialing", stage.story(called).lead.rules_digest)
 
 
+def test_a_step_that_the_dialer_stopped_keeps_what_was_asked_before(stage: Stage, world: World) -> None:
+    stage.pipeline = stage.built(ruled("fresh_for: 2 days"))
+    refused, held = stage.lead(), stage.lead()
+    stage.dialer.has_ticket = False
+    stage.dialer.preparing = [not_placed(Reason.ACCOUNT_NOT_FOUND, Next.PAUSE_ACCOUNT)]
+    assert [stage.advance(refused), stage.advance(held)] == [LeadState.WAITING, LeadState.WAITING]
+    for lead_id, said in ((refused, "not_ready"), (held, "paused")):
+        asked = world.asked(lead_id)
+        assert asked["freshness"][0] == "ok"
+        assert (asked["dialer"][0], list(asked["dialer"][1])) == ("wait", [said])
+
+
 def test_leads_that_wait_for_room_are_one_line_a_minute(stage: Stage, world: World) -> None:
     stage.pipeline = stage.built(ruled("limits: {everything: {per_minute: 1}}"))
     leads = [stage.lead() for _ in range(3)]
