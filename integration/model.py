@@ -169,6 +169,13 @@ class DecisionKind(StrEnum):
     PARK = "park"
 
 
+ENDS: Mapping[DecisionKind, LeadState] = {  # as what a lead ends that is not to be called
+    DecisionKind.SKIP: LeadState.SKIPPED,
+    DecisionKind.BLOCK: LeadState.BLOCKED,
+    DecisionKind.PARK: LeadState.PARKED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the rules say of one lead. A function of rules, source and event alone."""

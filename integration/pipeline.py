@@ -35,6 +35,7 @@ from integration.ledger import (
 )
 from integration.log import describe_error, get_log
 from integration.model import (
+    ENDS,
     AttemptId,
     CallRequest,
     Check,
@@ -73,12 +74,6 @@ LIMITS_WARN_SECONDS = 60.0  # between two warnings that leads wait for room
 _WRITEBACK_WAITS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _RETRY_WAITS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
 _LONGEST_PREPARE_WAIT_SECONDS = 60.0
-
-_STATES = {
-    DecisionKind.SKIP: LeadState.SKIPPED,
-    DecisionKind.BLOCK: LeadState.BLOCKED,
-    DecisionKind.PARK: LeadState.PARKED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +136,11 @@ class Pipeline:
             return None
         decision = self._decide(lead)
         if decision.kind is not DecisionKind.CALL:
-            return self._finish(lead, _STATES[decision.kind], decision)
+            return self._finish(lead, ENDS[decision.kind], decision)
         verdict = self._judge(lead, decision)
         decision = as_judged(decision, verdict)
         if decision.kind is not DecisionKind.CALL:
-            return self._finish(lead, _STATES[decision.kind], decision, verdict.checks)
+            return self._finish(lead, ENDS[decision.kind], decision, verdict.checks)
         assert decision.to is not None
         if self._s.dialing.withholds(decision.to):
             return self._finish(lead, LeadState.REHEARSED, self._withheld(decision, verdict), verdict.checks)

@@ -10,14 +10,15 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from integration.bootstrap import make_dialer, open_ledger
-from integration.cli.terminal import CannotBegin
-from integration.settings import DialerSettings, Settings
+from integration.bootstrap import make_dialer, open_ledger, read_environment
+from integration.cli.terminal import AnswerIsNo, CannotBegin
+from integration.model import LeadId
+from integration.settings import DialerSettings, Settings, read_settings
 
 if TYPE_CHECKING:
     from integration.dialers import Dialer
     from integration.http import Client
-    from integration.ledger import Ledger
+    from integration.ledger import LeadStory, Ledger
 
 
 def missing_ledger(settings: Settings) -> str | None:
@@ -46,6 +47,15 @@ def existing_ledger(settings: Settings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def story_of(lead: int) -> LeadStory:
+    """All that the ledger knows of one lead. Raises AnswerIsNo where there is none, CannotBegin, LedgerUnavailable."""
+    with existing_ledger(read_settings(read_environment())) as ledger:
+        story = ledger.reading.story(LeadId(lead))
+    if story is None:
+        raise AnswerIsNo(f"there is no lead {lead}; `ringback leads` lists them")
+    return story
 
 
 def quiet() -> None:

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 import click
 
 from integration.bootstrap import read_environment
-from integration.cli.access import existing_ledger
+from integration.cli.access import existing_ledger, story_of
 from integration.cli.story import story_as_json, story_lines
 from integration.cli.terminal import (
     BLOCK,
-    AnswerIsNo,
     LeadNumber,
     Whole,
     clean,
@@ -26,7 +25,7 @@ from integration.cli.terminal import (
     table,
 )
 from integration.ledger import LeadRow
-from integration.model import LeadId, LeadState, WritebackState
+from integration.model import LeadState, WritebackState
 from integration.phone import mask
 from integration.settings import read_settings
 
@@ -189,10 +188,7 @@ def show(lead: int, reveal: bool, as_json: bool) -> None:
       ringback show 12
       ringback show 12 --reveal
     """
-    with existing_ledger(read_settings(read_environment())) as ledger:
-        story = ledger.reading.story(LeadId(lead))
-    if story is None:
-        raise AnswerIsNo(f"there is no lead {lead}; `ringback leads` lists them")
+    story = story_of(lead)
     if as_json:
         say_json(story_as_json(story, lead_as_json(story.lead), reveal=reveal))
         return

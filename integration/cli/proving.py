@@ -9,12 +9,10 @@ from typing import Any
 
 import click
 
-from integration.bootstrap import read_environment
-from integration.cli.access import existing_ledger
-from integration.cli.terminal import AnswerIsNo, LeadNumber, clean, iso, say_json, wrapped
+from integration.cli.access import story_of
+from integration.cli.terminal import LeadNumber, clean, iso, say_json, wrapped
 from integration.ledger import LeadStory
-from integration.model import HistoryEntry, LeadId
-from integration.settings import read_settings
+from integration.model import HistoryEntry
 
 _NAME, _VERDICT = 14, 10  # columns
 
@@ -34,10 +32,7 @@ def evidence(lead: int, as_json: bool) -> None:
       ringback evidence 12
       ringback evidence 12 --json
     """
-    with existing_ledger(read_settings(read_environment())) as ledger:
-        story = ledger.reading.story(LeadId(lead))
-    if story is None:
-        raise AnswerIsNo(f"there is no lead {lead}; `ringback leads` lists them")
+    story = story_of(lead)
     if as_json:
         say_json(_as_json(story))
         return

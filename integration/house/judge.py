@@ -15,12 +15,12 @@ from integration.house.freshness import Age, age_of, check_freshness, in_words, 
 from integration.house.windows import Hours, Opening, OpeningKind, look
 from integration.house.zones import Zones, find_zones
 from integration.model import (
+    ENDS,
     GO,
     Account,
     Check,
     CheckVerdict,
     Decision,
-    DecisionKind,
     LeadState,
     Reason,
     Tree,
@@ -125,11 +125,7 @@ def as_judged(decision: Decision, verdict: Verdict) -> Decision:
     return replace(decision, kind=_KINDS[verdict.state], reason=verdict.reason, detail=verdict.detail)
 
 
-_KINDS = {
-    LeadState.SKIPPED: DecisionKind.SKIP,
-    LeadState.BLOCKED: DecisionKind.BLOCK,
-    LeadState.PARKED: DecisionKind.PARK,
-}
+_KINDS = {state: kind for kind, state in ENDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

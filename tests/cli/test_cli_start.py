@@ -200,12 +200,10 @@ def test_a_database_that_says_no_ends_serve_with_2(folder: Path, postgres_url: s
 
 
 def test_serve_begins_without_its_database_and_works_once_it_is_there(folder: Path, migrated_postgres_url: str) -> None:
-    parts = urlsplit(migrated_postgres_url)
-    cable = Cable(parts.hostname or "", parts.port or 5432)
+    cable = Cable(migrated_postgres_url)
     cable.cut()
-    through = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
     body = json.dumps({"type": "lead.created", "meta": {"id": "e1"}, "data": {"Id": "1", "Name": "Ringback"}}).encode()
-    with serving(folder, DATABASE_URL=through) as server:
+    with serving(folder, DATABASE_URL=cable.url) as server:
         assert "detail=" in server.wait_for("database.unavailable")
         server.started()
         assert server.ask("GET", "/healthz")[0] == 200
@@ -236,11 +234,9 @@ def test_serve_without_its_database_stops_when_it_is_told_to(folder: Path) -> No
 def test_a_release_mends_a_serve_that_found_an_empty_database_behind_a_cut_cable(
     folder: Path, postgres_url: str
 ) -> None:
-    parts = urlsplit(postgres_url)
-    cable = Cable(parts.hostname or "", parts.port or 5432)
+    cable = Cable(postgres_url)
     cable.cut()
-    through = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
-    with serving(folder, DATABASE_URL=through) as server:
+    with serving(folder, DATABASE_URL=cable.url) as server:
         server.started()
         cable.mend()
         while "not migrated" not in server.wait_for("database.unavailable"):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from integration.demo.stage import SERVE, Child, clean_environment, find_port, rules_at_any_hour
 from integration.ledger import LeadRow, Ledger, open_database
@@ -184,6 +185,17 @@ def set_up_rig(folder: Path, database_url: str) -> Iterator[Rig]:
             rig.kill()
 
 
+def send_at_once(rig: Rig, numbers: range) -> list[Sent]:
+    """One webhook for each number, all at the same time; what became of them."""
+    sent: list[Sent] = []
+    threads = [threading.Thread(target=lambda n=n: sent.append(rig.send(n))) for n in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sent
+
+
 class Burst:
     """Fires webhooks from several threads until told to stop or done.
 
@@ -236,12 +248,17 @@ class Burst:
 
 
 class Cable:
-    """A connection to another server that can be cut, or fall silent: a port that forwards what it gets."""
+    """A way to the PostgreSQL at `url` that can be cut, or fall silent: a port that forwards what it gets.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
+    `url` of the cable itself is that of the same database at its other end.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._to = (parts.hostname or "", parts.port or 5432)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        near = f"{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = parts._replace(netloc=near).geturl()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = False

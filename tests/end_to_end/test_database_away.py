@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from integration.model import LeadState
-from tests.end_to_end.rig import Cable, Rig, Sent, set_up_rig, wait_until
+from tests.end_to_end.rig import Cable, Rig, send_at_once, set_up_rig, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,29 +20,16 @@ LONGEST_STOP_SECONDS = 10.0
 
 @pytest.fixture
 def cable(migrated_postgres_url: str) -> Iterator[Cable]:
-    parts = urlsplit(migrated_postgres_url)
-    cable = Cable(parts.hostname or "", parts.port or 5432)
+    cable = Cable(migrated_postgres_url)
     yield cable
     cable.close()
 
 
 @pytest.fixture
-def far_rig(tmp_path: Path, migrated_postgres_url: str, cable: Cable) -> Iterator[Rig]:
+def far_rig(tmp_path: Path, cable: Cable) -> Iterator[Rig]:
     """A server whose PostgreSQL is at the other end of the cable."""
-    parts = urlsplit(migrated_postgres_url)
-    far = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
-    with set_up_rig(tmp_path, far) as rig:
+    with set_up_rig(tmp_path, cable.url) as rig:
         yield rig
-
-
-def send_at_once(rig: Rig, numbers: range) -> list[Sent]:
-    sent: list[Sent] = []
-    threads = [threading.Thread(target=lambda n=n: sent.append(rig.send(n))) for n in numbers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sent
 
 
 def locked(rig: Rig) -> sqlite3.Connection:

@@ -321,16 +321,13 @@ def test_a_server_that_is_away_is_unavailable_within_two_seconds() -> None:
 
 @pytest.fixture
 def cable(migrated_postgres_url: str) -> Iterator[Cable]:
-    parts = urlsplit(migrated_postgres_url)
-    cable = Cable(parts.hostname or "", parts.port or 5432)
+    cable = Cable(migrated_postgres_url)
     yield cable
     cable.close()
 
 
-def through(cable: Cable, url: str, pool_size: int = 2) -> Ledger:
-    parts = urlsplit(url)
-    far = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
-    return Ledger(open_database(far, pool_size=pool_size))
+def through(cable: Cable, pool_size: int = 2) -> Ledger:
+    return Ledger(open_database(cable.url, pool_size=pool_size))
 
 
 USES: dict[str, Callable[[Ledger], object]] = {
@@ -342,10 +339,10 @@ USES: dict[str, Callable[[Ledger], object]] = {
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_server_that_froze_is_unavailable_in_time_and_then_works_again(
-    migrated_postgres_url: str, cable: Cable, use: Callable[[Ledger], object]
+    cable: Cable, use: Callable[[Ledger], object]
 ) -> None:
     with patch.object(postgres, "_SILENCE_SECONDS", 0.4), patch.object(postgres, "SNAPSHOT_SECONDS", 0.4):
-        ledger = through(cable, migrated_postgres_url)
+        ledger = through(cable)
         use(ledger)
         cable.freeze()
         for _ in range(3):  # the connections of the pool, then none
@@ -358,12 +355,10 @@ def test_a_server_that_froze_is_unavailable_in_time_and_then_works_again(
     ledger.close()
 
 
-def test_a_server_that_freezes_within_a_transaction_is_unavailable_in_time(
-    migrated_postgres_url: str, cable: Cable
-) -> None:
+def test_a_server_that_freezes_within_a_transaction_is_unavailable_in_time(cable: Cable) -> None:
     """Here before COMMIT. Nobody can say whether that came through, so it is never taken for done."""
     with patch.object(postgres, "_SILENCE_SECONDS", 0.4):
-        ledger = through(cable, migrated_postgres_url)
+        ledger = through(cable)
 
         def freeze_in_between() -> None:
             with ledger.database.write() as tx:
@@ -398,8 +393,8 @@ def test_a_long_transaction_goes_on_while_the_server_answers(migrated_postgres_u
     ledger.close()
 
 
-def test_closing_a_frozen_database_takes_no_time(migrated_postgres_url: str, cable: Cable) -> None:
-    ledger = through(cable, migrated_postgres_url)
+def test_closing_a_frozen_database_takes_no_time(cable: Cable) -> None:
+    ledger = through(cable)
     ledger.reading.ping()
     cable.freeze()
     with patch.object(postgres, "_SILENCE_SECONDS", 0.3), pytest.raises(LedgerUnavailable):

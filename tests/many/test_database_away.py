@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import pytest
 
 from integration.ledger.wakeups import LONGEST_IN_HAND_SECONDS
 from integration.model import LeadState
 from integration.runner.local import TIDY_EVERY_SECONDS
-from tests.end_to_end.rig import Cable, Sent, wait_until
+from tests.end_to_end.rig import Cable, Sent, send_at_once, wait_until
 from tests.many.fleet import Fleet, cpu_seconds, set_up_fleet, terminate
 from tests.postgres import Cluster, PostgresServer
 
@@ -30,18 +29,15 @@ LONGEST_STOP_SECONDS = 10.0
 
 @pytest.fixture
 def cable(migrated_postgres_url: str) -> Iterator[Cable]:
-    parts = urlsplit(migrated_postgres_url)
-    cable = Cable(parts.hostname or "", parts.port or 5432)
+    cable = Cable(migrated_postgres_url)
     yield cable
     cable.close()
 
 
 @pytest.fixture
-def far_fleet(tmp_path: Path, migrated_postgres_url: str, cable: Cable) -> Iterator[Fleet]:
+def far_fleet(tmp_path: Path, cable: Cable) -> Iterator[Fleet]:
     """A fleet whose PostgreSQL is at the other end of the cable."""
-    parts = urlsplit(migrated_postgres_url)
-    far = parts._replace(netloc=f"{parts.username}@127.0.0.1:{cable.port}").geturl()
-    with set_up_fleet(tmp_path, far) as fleet:
+    with set_up_fleet(tmp_path, cable.url) as fleet:
         yield fleet
 
 
@@ -51,16 +47,6 @@ def own_fleet(tmp_path: Path, cluster: Cluster) -> Iterator[Fleet]:
     server = PostgresServer(cluster.url)
     with set_up_fleet(tmp_path, server.create_migrated()) as fleet:
         yield fleet
-
-
-def send_at_once(fleet: Fleet, numbers: range) -> list[Sent]:
-    sent: list[Sent] = []
-    threads = [threading.Thread(target=lambda n=n: sent.append(fleet.send(n))) for n in numbers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sent
 
 
 class PatientCrm:
