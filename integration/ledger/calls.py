@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from integration.crash_points import reach
 from integration.ledger import brakes, do_not_call, rates
-from integration.ledger.database import ConstraintHeld, Database, LedgerUnavailable, Row, Tx
+from integration.ledger.database import CommitInDoubt, ConstraintHeld, Database, LedgerUnavailable, Row, Tx
 from integration.ledger.guards import holder, take_guard
 from integration.ledger.history import evidence_of, write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
@@ -292,9 +292,8 @@ class Calls:
             return None
         except ConstraintHeld:  # a live attempt exists: the database itself says no
             return self._surface(lead, epoch)
-        except LedgerUnavailable as error:
-            # A file's commit is not in doubt, and its numbers are given anew after a rollback.
-            if isinstance(begun, Begun) and self._database.dialect == "postgresql":
+        except CommitInDoubt as error:
+            if isinstance(begun, Begun):
                 raise IntentInDoubt(str(error), begun) from None
             raise
         reach("intent.committed")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 from urllib.parse import unquote
 
+from integration.ledger.syncing import LogSync, NotOnDisk
 from integration.ledger.turns import TurnLock
 
 Row = Mapping[str, Any]
@@ -31,6 +32,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 LOCK_WAIT_SECONDS = 2.0
 # How long a look over many rows may take: a person waits for it, no webhook and no call.
 SNAPSHOT_SECONDS = 30.0
+_DISK_WAIT_SECONDS = 0.5  # for what was committed to reach the disk, even when the wait for a turn took all of the time
 _CLOSE_WAIT_SECONDS = 0.3
 _LOOK_AT_FILES_SECONDS = 1.0  # at those beside the database
 
@@ -45,6 +47,10 @@ class LedgerUnavailable(Exception):
     def __init__(self, message: str, *, lasts: bool = False) -> None:
         super().__init__(message)
         self.lasts = lasts
+
+
+class CommitInDoubt(LedgerUnavailable):
+    """What was to be committed may stand, and may not."""
 
 
 class ConstraintHeld(Exception):
@@ -144,6 +150,7 @@ class SqliteDatabase:
         self._reading = TurnLock()
         self._writer = self._connect()
         self._reader = self._connect()
+        self._log = LogSync(Path(f"{self.path}-wal"))
         self._patience_seconds = LOCK_WAIT_SECONDS
         self._files = self._in_use()
         self._looked_at = 0.0
@@ -159,7 +166,7 @@ class SqliteDatabase:
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # `LogSync` does the rest
             connection.execute("PRAGMA foreign_keys = ON")
             # 16 MB. The less often the log is carried over, the more writes of one page become one.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -172,10 +179,21 @@ class SqliteDatabase:
         until = time.monotonic() + LOCK_WAIT_SECONDS
         with _turn(self._writing, urgent=urgent), _sqlite_errors():
             self._demand_the_files()
+            self._log.demand_trust()
             self._be_patient(until)
+            before = self._writer.total_changes
             self._writer.execute("BEGIN IMMEDIATE")
             with _ending(self._writer):
                 yield _SqliteTx(self._writer)
+            number = self._log.count() if self._writer.total_changes != before else None
+        if number is not None:
+            self._reach_the_disk(number, max(_DISK_WAIT_SECONDS, until - time.monotonic()))
+
+    def _reach_the_disk(self, number: int, within_seconds: float) -> None:
+        try:
+            self._log.wait(number, within_seconds)
+        except NotOnDisk as error:
+            raise CommitInDoubt(str(error), lasts=error.lasts) from None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
@@ -194,6 +212,8 @@ class SqliteDatabase:
     def close(self) -> None:
         connections = ((self._writing, self._writer), (self._reading, self._reader))
         closed = [_close(lock, connection) for lock, connection in connections]
+        if all(closed):
+            self._log.close()
         if self._lock_file is not None and all(closed):  # else somebody still writes: locked until the process ends
             self._lock_file.close()
             self._lock_file = None
@@ -318,6 +338,8 @@ _UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT
 def _sqlite_errors() -> Iterator[None]:
     try:
         yield
+    except NotOnDisk as error:
+        raise LedgerUnavailable(str(error), lasts=error.lasts) from None
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode not in _UNIQUE:  # a fault of ours
             raise

@@ -27,7 +27,16 @@ class Limit:
     Costs 10 microseconds.
     """
 
-    __slots__ = ("_connection", "_ends_at", "_lock", "_silence_seconds", "_until", "began_at", "has_cut")
+    __slots__ = (
+        "_connection",
+        "_ends_at",
+        "_lock",
+        "_silence_seconds",
+        "_until",
+        "began_at",
+        "has_cut",
+        "is_committing",
+    )
 
     def __init__(self, silence_seconds: float, all_seconds: float) -> None:
         self.began_at = now = time.monotonic()
@@ -37,6 +46,7 @@ class Limit:
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
         self.has_cut = False
+        self.is_committing = False  # from then on a failure leaves open what became of the transaction
 
     def left(self) -> float:
         return self._until - time.monotonic()

@@ -24,6 +24,7 @@ from psycopg.rows import DictRow, dict_row
 
 from integration.ledger.database import (
     SNAPSHOT_SECONDS,
+    CommitInDoubt,
     ConstraintHeld,
     LedgerUnavailable,
     Params,
@@ -118,6 +119,7 @@ class PostgresDatabase:
         try:
             tx.execute(begin)
             yield tx
+            limit.is_committing = True
             tx.finish()
         except BaseException:
             tx.undo()
@@ -155,7 +157,8 @@ class PostgresDatabase:
         ) as error:
             if limit.has_cut:
                 self._outage.suspect(limit.began_at)
-            raise LedgerUnavailable(limit.told() or _why_failed(error)) from None
+            kind = CommitInDoubt if limit.is_committing else LedgerUnavailable
+            raise kind(limit.told() or _why_failed(error)) from None
 
 
 _SETTINGS = """

@@ -37,6 +37,18 @@ MUTANTS = {
         "AND state IN ('received', 'waiting', 'ready', 'claimed')\n      AND {{now}} < :valid_until",
         "tests/ledger/test_calls.py::test_a_worker_that_was_taken_for_dead_cannot_begin[sqlite]",
     ),
+    "nobody waits for the disk": Mutant(
+        "integration/ledger/database.py",
+        "        if number is not None:\n            self._reach_the_disk(",
+        "        if number is None:\n            self._reach_the_disk(",
+        "tests/ledger/test_syncing.py::test_what_was_acknowledged_is_there_after_the_power_was_lost",
+    ),
+    "a sync that had begun before the commit counts": Mutant(
+        "integration/ledger/syncing.py",
+        "                self._on_disk = committed\n",
+        "                self._on_disk = self._committed\n",
+        "tests/ledger/test_syncing.py::test_a_commit_that_came_while_the_disk_was_at_work_waits_for_the_next_time",
+    ),
     "no unique index over live attempts": Mutant(
         "integration/ledger/migrations/versions/0001_the_ledger.py",
         '"one_live_attempt", "attempt", ["lead_id"], live, unique=True',

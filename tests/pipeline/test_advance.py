@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from integration.crash_points import arm, disarm
-from integration.ledger import LedgerUnavailable, postgres
+from integration.ledger import LedgerUnavailable, postgres, syncing
 from integration.model import LeadId, LeadState, Next, Outcome, OutcomeKind, Reason
 from integration.settings import Dialing
 from tests.ledger.conftest import World
@@ -343,7 +343,14 @@ def test_an_outcome_that_the_database_cannot_take_is_kept_and_hides_no_other(sta
 
 
 def lose_one_commit(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
-    """The connection is lost during the next commit, which the server has done, or has not."""
+    """The connection is lost during the next commit, which the server has done, or has not; or a file's commit does
+    not reach the disk in time."""
+
+    def not_on_disk(*_: object) -> None:
+        monkeypatch.undo()
+        raise syncing.NotOnDisk("the disk did not answer in time", lasts=False)
+
+    monkeypatch.setattr(syncing.LogSync, "wait", not_on_disk)
     finish = postgres._PostgresTx.finish
 
     def finish_and_lose(tx: Any) -> None:
@@ -367,12 +374,14 @@ def lead_whose_intent_is_in_doubt(stage: Stage, monkeypatch: pytest.MonkeyPatch,
     return lead_id
 
 
-# A file's commit is not in doubt.
 over_a_network = pytest.mark.parametrize("database_url", databases()[1:], indirect=True)
 
 
-@over_a_network
-@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("database_url", "done"),
+    [(database, done) for database in databases() for done in (True, False) if done or database != "sqlite"],
+    indirect=["database_url"],
+)
 def test_a_call_whose_intent_was_not_confirmed_is_placed_as_soon_as_the_database_is_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, done: bool
 ) -> None:
