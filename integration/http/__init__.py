@@ -21,7 +21,6 @@ What callers can rely on:
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import functools
 import http.client
@@ -31,9 +30,11 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
+import httptools
 import requests
 import urllib3
 from requests.utils import requote_uri
@@ -41,6 +42,7 @@ from requests.utils import requote_uri
 from integration.deadlines import watchdog
 from integration.http.connections import Adapter, Exchange, here
 from integration.http.errors import HttpError, NotSent, NotSentKind, Unclear, UnclearKind
+from integration.http.incoming import BODY_LIMIT
 
 __all__ = [
     "BODY_LIMIT",
@@ -53,7 +55,6 @@ __all__ = [
     "retry_after_seconds",
 ]
 
-BODY_LIMIT = 64 * 1024
 LONGEST_RETRY_AFTER = 100  # characters; anything longer says nothing
 LONGEST_CHAIN = 30  # wrapped errors that are looked at
 
@@ -238,28 +239,12 @@ def _address(url: str) -> tuple[str, str]:
 
 
 def _answer(response: requests.Response, exchange: Exchange) -> Answer:
-    """Read up to 64 KB of the body; whatever breaks now leaves what has come so far."""
-    raw = response.raw
-    got = bytearray()
-    complete = False
-    try:
-        while len(got) <= BODY_LIMIT and raw.length_remaining != 0:
-            room = BODY_LIMIT + 1 - len(got)
-            left = raw.length_remaining
-            piece = raw.read1(room if left is None else min(room, left), decode_content=False)
-            got += piece
-            if not piece:
-                break
-        left = raw.length_remaining
-        # Without a length, the deadline's shutdown looks like the ordinary end of the body.
-        ended = left == 0 or (left is None and not exchange.expired)
-        complete = ended and len(got) <= BODY_LIMIT
-    except Exception:  # noqa: BLE001 - a hostile body; the status is known, and that decides
-        complete = False
-    exchange.release()  # the connection may serve another thread now, or its number another connection
-    with contextlib.suppress(Exception):
-        raw.drain_conn() if complete else raw.close()
-    return Answer(response.status_code, response.headers, bytes(got[:BODY_LIMIT]), complete)
+    raw: Any = response.raw
+    if exchange.began:
+        return Answer(response.status_code, response.headers, bytes(raw.body[:BODY_LIMIT]), raw.complete)
+    # No real connection took part (tests with `responses`).
+    body = raw.read(BODY_LIMIT + 1, decode_content=False)
+    return Answer(response.status_code, response.headers, body[:BODY_LIMIT], len(body) <= BODY_LIMIT)
 
 
 # ---- what went wrong ------------------------------------------------------------------------
@@ -308,6 +293,6 @@ def _unclear_kind(causes: list[BaseException], exchange: Exchange) -> UnclearKin
         return "closed"
     if any(isinstance(each, OSError) and each.errno is not None for each in causes):
         return "reset"
-    if any(isinstance(each, http.client.HTTPException | ValueError) for each in causes):
+    if any(isinstance(each, http.client.HTTPException | httptools.HttpParserError | ValueError) for each in causes):
         return "protocol"
     return "closed"

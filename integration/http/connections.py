@@ -2,14 +2,13 @@
 
 `requests` and `urllib3` keep these moments to themselves, and spend on what is not wanted here (redirects, retries,
 proxies, cookies) more than on the exchange. So below requests' adapter the connections are our own: a socket, one
-write, and the standard library's reader of answers. An exchange is bound to its thread, because the adapter's
-interface has no place for it.
+write, and llhttp as the reader of answers. An exchange is bound to its thread, because the adapter's interface has
+no place for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import queue
 import re
 import select
@@ -27,10 +26,12 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from integration.http.errors import NotSent
+from integration.http.incoming import Incoming
 from integration.http.public import is_public, plain_address
 
 IDLE_SECONDS = 4.0  # a kept connection that was idle for longer is not used again: servers drop at 5
 HOSTS = 32  # whose connections are kept
+PIECE_BYTES = 16 * 1024  # a whole TLS record, so that nothing that was received is left where nobody sees it
 LOOKUPS_AT_ONCE = 64  # name lookups cannot be stopped; hanging ones must not pile up
 
 
@@ -95,136 +96,17 @@ class Exchange:
 here = threading.local()  # .exchange: the one this thread is busy with; connections look it up
 
 
-class _Reader:
-    """What comes over a socket, for the library's reader of answers.
-
-    It lasts as long as the connection, so that what came behind an answer is seen before the next request.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._come = bytearray()  # and is not read yet
-        self.last_line = b""
-
-    def makefile(self, *_: object) -> _Reader:
-        """The library asks a socket for its reader."""
-        return self
-
-    def flush(self) -> None:
-        """Nothing: as below."""
-
-    def close(self) -> None:
-        """Nothing: the library is done with its answer, not with the connection."""
-
-    @property
-    def has_more(self) -> bool:
-        """Whether something has been received that nobody asked for."""
-        return bool(self._come)
-
-    def readline(self, limit: int) -> bytes:
-        looked = 0
-        while (end := self._come.find(b"\n", looked, limit) + 1) == 0 and (looked := len(self._come)) < limit:
-            if not self._receive():
-                break
-        self.last_line = self._take(end or limit)
-        return self.last_line
-
-    def read(self, n: int) -> bytes:
-        while len(self._come) < n and self._receive():
-            pass
-        return self._take(n)
-
-    def read1(self, n: int) -> bytes:
-        """What has come, at most `n` bytes; all of it where `n` is negative. Nothing at the end of the stream."""
-        if not self._come:
-            self._receive()
-        return self._take(n if n >= 0 else len(self._come))
-
-    def _receive(self) -> bool:
-        # A whole TLS record, so that nothing which has been received is left where nobody sees it.
-        piece = self._sock.recv(16 * 1024)
-        self._come += piece
-        return bool(piece)
-
-    def _take(self, n: int) -> bytes:
-        piece = bytes(self._come[:n])
-        del self._come[:n]
-        return piece
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer as it comes in. Its connection is held until `drain_conn` or `close`."""
-
-    def __init__(self, connection: _Connection, host: _Host, method: str) -> None:
-        assert connection.reader is not None
-        super().__init__(connection.reader, method=method)  # type: ignore[arg-type]
-        self._connection: _Connection | None = connection
-        self._host = host
-        self.length_remaining: int | None = None  # of the body; None where its end shows only when it comes
-
-    def begin(self) -> None:
-        """Read the head, which must be whole: the library takes an end of the stream for the head's end, so that
-        half a status line before a crash would count as an answer without a body."""
-        reader: Any = self.fp
-        super().begin()
-        while reader.last_line and 101 < self.status < 200:  # said before the answer, as 103 is: the library skips 100
-            self.headers = None  # type: ignore[assignment]
-            super().begin()
-        if not reader.last_line:
-            raise http.client.RemoteDisconnected("the head of the answer broke off")
-        if len(set(self.headers.get_all("content-length", ()))) > 1:
-            raise http.client.HTTPException("two lengths")
-        self.will_close = self.will_close or not self._ends_in_one_way()
-        self.length_remaining = self.length
-
-    def _ends_in_one_way(self) -> bool:
-        """Whether the head says without a doubt where the answer ends. Else the rest of it could be taken for the
-        answer to the next request."""
-        lengths, codings, connection = (
-            self.headers.get_all(name, []) for name in ("content-length", "transfer-encoding", "connection")
-        )
-        if self.status == http.client.SWITCHING_PROTOCOLS or any("close" in option.lower() for option in connection):
-            return False
-        if codings:  # beside a length, after a second coding or where there is no body: what is meant?
-            return self.chunked and len(codings) == 1 and not lengths and self.length is None
-        return not lengths or lengths[0] == str(self.length)
-
-    def read1(self, n: int = -1, **_: Any) -> bytes:
-        """What has come of the body, at most `n` bytes; nothing at its end."""
-        if self.length_remaining is None:
-            return super().read1(n)
-        piece = super().read1(self.length_remaining if n < 0 else min(n, self.length_remaining))
-        self.length_remaining -= len(piece)
-        return piece
-
-    def drain_conn(self) -> None:
-        """The body has been read: the connection may serve again."""
-        connection, self._connection = self._connection, None
-        super().close()
-        if connection is not None:
-            self._host.take_back(connection, fit=not self.will_close)
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        super().close()
-        if connection is not None:
-            connection.close()
-
-
 class _Connection:
     """A socket to one host, or none yet."""
 
     def __init__(self) -> None:
         self.sock: socket.socket | None = None
-        self.reader: _Reader | None = None
         self.idle_since = 0.0
 
     @property
     def is_stale(self) -> bool:
         """Whether it has waited for too long, or its server has said something, which can only be goodbye."""
-        if self.sock is None or self.reader is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
-            return True
-        if self.reader.has_more:
+        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
             return True
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -246,7 +128,6 @@ class _Connection:
                 detail = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
                 raise NotSent("connect_timeout" if late else "tls", exchange.host, detail) from None
         self.sock = sock
-        self.reader = _Reader(sock)
 
     def ask(self, exchange: Exchange, request: bytes) -> None:
         """Send a whole request in one piece: one system call, and one waking of the other side."""
@@ -255,6 +136,24 @@ class _Connection:
         self.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer may have come before
             self.sock.sendall(request)
+
+    def answer(self, exchange: Exchange) -> Incoming:
+        """Wait for the answer. Raises where its head is broken or breaks off; of a body it has what came."""
+        assert self.sock is not None
+        incoming = Incoming()
+        try:
+            while incoming.wants_more:
+                if piece := self.sock.recv(PIECE_BYTES):
+                    incoming.take(piece)
+                else:
+                    incoming.end(cut=exchange.expired)
+                    break
+        except Exception:  # a hostile body: the status is known, and that decides
+            if not incoming.status:
+                raise
+        finally:
+            incoming.let_go()
+        return incoming
 
     def close(self) -> None:
         if self.sock is not None:
@@ -366,8 +265,8 @@ class _Host:
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
-    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> _Answer:
-        """One request and the head of its answer; for requests' adapter."""
+    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> Incoming:
+        """One request and its answer; for requests' adapter."""
         exchange: Exchange = here.exchange
         exchange.began = True
         request = _written(method, url, self._authority, headers, body)
@@ -376,12 +275,13 @@ class _Host:
             if connection.sock is None:
                 connection.open(self, exchange)
             connection.ask(exchange, request)
-            answer = _Answer(connection, self, method)
-            answer.begin()
+            answer = connection.answer(exchange)
         except BaseException:
             exchange.release()  # first: the number of a closed socket may be another one's at once
             connection.close()
             raise
+        exchange.release()  # the same; or the connection serves another thread at once
+        self._take_back(connection, fit=answer.fit)
         return answer
 
     def _waiting(self) -> _Connection | None:
@@ -394,7 +294,7 @@ class _Host:
                 connection.close()
         return None
 
-    def take_back(self, connection: _Connection, *, fit: bool) -> None:
+    def _take_back(self, connection: _Connection, *, fit: bool) -> None:
         """A connection whose answer has been read to its end, and whose exchange has let go of it."""
         connection.idle_since = time.monotonic()
         with self._lock:
@@ -448,7 +348,7 @@ class Adapter(HTTPAdapter):
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """The library's, without cookies and the guess at an encoding, which nobody asks for."""
         response = requests.Response()
-        response.status_code, response.reason, response.raw = resp.status, resp.reason, resp
+        response.status_code, response.raw = resp.status, resp
         response.headers = CaseInsensitiveDict(resp.headers)
         response.url, response.request = req.url, req
         return response

@@ -140,6 +140,8 @@ UNFIT = [
     ("close in a second header", [OK + b"Connection: keep-alive\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"]),
     ("close among other options", [OK + b"Connection: x, Close\r\nContent-Length: 0\r\n\r\n"]),
     ("a second answer in the same piece", [answer(b"first") + answer(b"not mine")]),
+    ("an empty line behind it", [answer(b"first") + b"\r\n"]),
+    ("lines that end with LF", [answer(b"first").replace(b"\r\n", b"\n"), LATE_SECONDS, answer(b"not mine")]),
     ("half of one", [answer(b"first") + OK, LATE_SECONDS, b"Content-Length: 0\r\n\r\n"]),
 ]
 

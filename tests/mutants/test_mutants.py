@@ -164,15 +164,21 @@ MUTANTS = {
         "tests/ledger/test_database.py::test_an_order_that_came_while_a_call_waited_for_a_lock_stops_it",
     ),
     "a connection is kept whatever its answer said": Mutant(
-        "integration/http/connections.py",
-        "self.will_close = self.will_close or not self._ends_in_one_way()",
-        "self.will_close = False",
+        "integration/http/incoming.py",
+        "and self._parser.should_keep_alive()",
+        "",
+        "tests/faults/test_incoming.py",
+    ),
+    "a connection is kept after an answer whose end is not sure": Mutant(
+        "integration/http/incoming.py",
+        "and self._ends_in_one_way()",
+        "",
         "tests/faults/test_kept_connections.py",
     ),
     "a connection is kept although more has come": Mutant(
-        "integration/http/connections.py",
-        "        if self.reader.has_more:\n            return True\n",
-        "",
+        "integration/http/incoming.py",
+        "            if self.complete:\n                self.fit = False\n                return\n",
+        "            if self.complete:\n                return\n",
         "tests/faults/test_kept_connections.py",
     ),
     "a line feed in a header": Mutant(
