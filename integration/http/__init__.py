@@ -98,7 +98,8 @@ class Client:
         leads to must be public or stand in the list itself; else it is NotSent("not_public").
 
         For requests that do no harm when sent again: a server may drop a kept connection just as it
-        is used, which comes out as Unclear. `send_by` is that of `request_once`.
+        is used, which comes out as Unclear. `send_by` is that of `request_once`. Not for HEAD, whose
+        answers announce a body that does not come.
         """
         return _exchange(self._kept, method, url, headers, body, deadline_seconds, send_by, named)
 
