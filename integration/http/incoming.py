@@ -30,7 +30,7 @@ class Incoming:
         self._begun = bytearray()  # what came before the head was whole
         self._lines: list[tuple[str, str]] = []  # of the head that is coming in
         self._refused = ""
-        self._lenient = False
+        self._lenient = False  # about the ends of lines; the connection of such an answer is not kept
         self._parser = self._new_parser()
 
     @property
@@ -76,8 +76,11 @@ class Incoming:
 
     def _new_parser(self) -> httptools.HttpResponseParser:
         parser = httptools.HttpResponseParser(self)
-        # An interim answer with `Connection: close` is not the last; and LF alone ends the lines of old appliances.
-        parser.set_dangerous_leniencies(lenient_keep_alive=True, lenient_optional_cr_before_lf=self._lenient)
+        parser.set_dangerous_leniencies(
+            lenient_keep_alive=True,  # an interim answer with `Connection: close` is not the last
+            lenient_spaces_after_chunk_size=True,  # old servers keep room for the longest
+            lenient_optional_cr_before_lf=self._lenient,  # old appliances end their lines so
+        )
         return parser
 
     def _feed(self, piece: bytes) -> None:
