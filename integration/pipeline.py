@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -76,6 +77,11 @@ _RETRY_WAITS = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0)
 _LONGEST_PREPARE_WAIT_SECONDS = 60.0
 
 
+# Entered while somebody else is waited for, so that whoever drives the pipeline may begin something else meanwhile.
+Waiting = AbstractContextManager[object]
+_UNSEEN: Waiting = contextlib.nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the pipeline works with."""
@@ -125,11 +131,12 @@ class Pipeline:
 
     # ---- one step of a lead -----------------------------------------------------------------
 
-    def advance(self, lead_id: LeadId, known: LeadWork | None = None) -> LeadState | None:
+    def advance(self, lead_id: LeadId, known: LeadWork | None = None, waiting: Waiting = _UNSEEN) -> LeadState | None:
         """Take the lead one step. Its new state; None when it was not to be moved, or another worker has it.
 
         READY asks to be called again at once; a result asks for `write_back`. `known` is what was read of the lead
-        before: if it has been moved since, nothing happens. Raises LedgerUnavailable.
+        before: if it has been moved since, nothing happens. `waiting` is entered while the dialer is waited for.
+        Raises LedgerUnavailable.
         """
         lead = known or self._ledger.calls.take(lead_id)
         if lead is None:
@@ -150,7 +157,7 @@ class Pipeline:
             return self._finish(lead, LeadState.FAILED, given_up, verdict.checks)
         if verdict.kind is VerdictKind.WAIT:
             return self._wait(lead, decision, verdict)
-        return self._dial(lead, decision, verdict)
+        return self._dial(lead, decision, verdict, waiting)
 
     def _decide(self, lead: LeadWork) -> Decision:
         source = self._s.rules.sources.get(lead.source)
@@ -208,7 +215,7 @@ class Pipeline:
 
     # ---- the call ---------------------------------------------------------------------------
 
-    def _dial(self, lead: LeadWork, decision: Decision, verdict: Verdict) -> LeadState | None:
+    def _dial(self, lead: LeadWork, decision: Decision, verdict: Verdict, waiting: Waiting) -> LeadState | None:
         assert decision.account is not None
         claimed = Claimed(lead.epoch)
         ticket = self._s.dialer.ticket(decision.account)
@@ -220,7 +227,8 @@ class Pipeline:
                 return _log_held(lead, held)
             claimed = held
             try:
-                ticket = self._s.dialer.prepare(decision.account)
+                with waiting:
+                    ticket = self._s.dialer.prepare(decision.account)
             except DialerError as error:
                 return self._not_prepared(lead, claimed, decision, error.outcome, verdict)
             reach("prepare.done")
@@ -244,11 +252,12 @@ class Pipeline:
                 self._in_doubt[error.begun.attempt_id] = (lead.id, error.begun)
             raise
         if isinstance(begun, Begun):
-            return self._place(lead, decision, ticket, begun, asked_at + _seconds_to_send(verdict, begun))
+            send_by = asked_at + _seconds_to_send(verdict, begun)
+            return self._place(lead, decision, ticket, begun, send_by=send_by, waiting=waiting)
         return _log_held(lead, begun)
 
     def _place(
-        self, lead: LeadWork, decision: Decision, ticket: Ticket, begun: Begun, send_by: float
+        self, lead: LeadWork, decision: Decision, ticket: Ticket, begun: Begun, *, send_by: float, waiting: Waiting
     ) -> LeadState | None:
         assert decision.account is not None
         assert decision.to is not None
@@ -265,7 +274,8 @@ class Pipeline:
         call = CallRequest(decision.to, decision.account.caller_id, f"lead {lead.id} attempt {begun.n}")
         reach("call.before_send")
         try:
-            outcome = self._s.dialer.place(ticket, call, send_by)
+            with waiting:
+                outcome = self._s.dialer.place(ticket, call, send_by)
         except Exception as error:  # noqa: BLE001 - a fault of ours after the intent: the phone may ring
             detail = f"an error of Ringback's own while the call was being placed: {describe_error(error)}"
             outcome = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, detail)
@@ -424,15 +434,16 @@ class Pipeline:
 
     # ---- telling the CRM ----------------------------------------------------------------------
 
-    def write_back(self, lead_id: LeadId) -> None:
-        """Tell the CRM this lead's result, if it is due. Never reaches the dialer. Raises LedgerUnavailable."""
+    def write_back(self, lead_id: LeadId, waiting: Waiting = _UNSEEN) -> None:
+        """Tell the CRM this lead's result, if it is due. Never reaches the dialer. `waiting` is entered while the CRM
+        is waited for. Raises LedgerUnavailable."""
         now = time.monotonic()  # before the lease begins, as with a call: a suspended process finds the instant past
         job, since = self._at_hand(lead_id) or (self._ledger.writebacks.take(lead_id), now)
         if job is None:
             return
         reach("writeback.taken")
         try:
-            self._tell(job, since + LEASED_SECONDS)
+            self._tell(job, since + LEASED_SECONDS, waiting)
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: it is tried again, and in the end parked
@@ -458,7 +469,7 @@ class Pipeline:
             with contextlib.suppress(KeyError):  # another thread has just taken the last one
                 self._ledger.writebacks.release(self._leased.popitem()[1][0])
 
-    def _tell(self, job: WritebackJob, send_by: float) -> None:
+    def _tell(self, job: WritebackJob, send_by: float, waiting: Waiting) -> None:
         rendered = self._render(job)
         match rendered:
             case None:
@@ -467,7 +478,7 @@ class Pipeline:
                 get_log().error("writeback.parked", lead=job.lead_id, detail=rendered.detail)
                 self._ledger.writebacks.park(job, Reason.BAD_WRITEBACK, rendered.detail)
             case RenderedRequest():
-                self._send(job, rendered, send_by)
+                self._send(job, rendered, send_by, waiting)
 
     def _render(self, job: WritebackJob) -> RenderedRequest | BadWriteback | None:
         source = self._s.rules.sources.get(job.source)
@@ -490,17 +501,18 @@ class Pipeline:
         )
         return render_writeback(source.write_back, facts)
 
-    def _send(self, job: WritebackJob, request: RenderedRequest, send_by: float) -> None:
+    def _send(self, job: WritebackJob, request: RenderedRequest, send_by: float, waiting: Waiting) -> None:
         try:
-            answer = self._s.client.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                body=request.body,
-                deadline_seconds=WRITEBACK_DEADLINE_SECONDS,
-                named=request.listed_hosts,
-                send_by=send_by,
-            )
+            with waiting:
+                answer = self._s.client.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    body=request.body,
+                    deadline_seconds=WRITEBACK_DEADLINE_SECONDS,
+                    named=request.listed_hosts,
+                    send_by=send_by,
+                )
         except HttpError as error:
             detail = f"no answer from the CRM: {error}"
             if error.kind in _CANNOT_BE_SENT:

@@ -25,6 +25,10 @@ RECORD_EVERY_SECONDS = 0.1  # while stopping
 MOST_KNOWN = 64  # leads that are held with their bodies: a backlog stays in the database
 MOST_WAITING = 2000  # of one source: what comes beyond is found in the ledger when its turn is near
 MORE_THREADS_SHARE = 4  # one thread in so many, beyond those that any source may have
+DIALS_AT_ONCE = 3  # of one source that nobody is waited for; with more a burst takes longer, on PostgreSQL by a sixth
+WRITEBACKS_AT_ONCE = 1
+PATIENCE_SECONDS = 0.005  # a dialer or a CRM that takes longer is waited for, and another lead is begun
+LONGEST_BUSY_SECONDS = 0.1  # for itself a lead takes milliseconds; the rest is waiting, as for a distant database
 NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
 TIDY_EVERY_SECONDS = 10.0  # the wake-ups of workers that died
@@ -59,8 +63,8 @@ class LocalRunner:
         self._said_goodbye = False
         self._may_wait_by_other_rules = True
         self._known: dict[LeadId, LeadWork] = {}  # leads just received; the others are read from the ledger
-        self._dials = _Crew("dial", dial_threads, self._advance, self._stopping)
-        self._writebacks = _Crew("write-back", writeback_threads, self._write_back, self._stopping)
+        self._dials = _Crew("dial", dial_threads, DIALS_AT_ONCE, self._advance, self._stopping)
+        self._writebacks = _Crew("write-back", writeback_threads, WRITEBACKS_AT_ONCE, self._write_back, self._stopping)
         self._upkeep = threading.Thread(target=self._look_after, name="upkeep", daemon=True)
 
     def wake(self, lead: LeadWork) -> None:
@@ -120,20 +124,20 @@ class LocalRunner:
 
     # ---- steps --------------------------------------------------------------------------------
 
-    def _advance(self, lead_id: LeadId, source: str) -> None:
+    def _advance(self, lead_id: LeadId, step: _Step) -> None:
         try:
-            state = self._pipeline.advance(lead_id, self._known.pop(lead_id, None))
+            state = self._pipeline.advance(lead_id, self._known.pop(lead_id, None), step)
         except LedgerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the border of a worker's step: one lead's trouble stays its own
             state = self._pipeline.stumbled(lead_id, error)
         if state is LeadState.READY:
-            self._dials.add(lead_id, source)
-        elif state is not None and state.is_result and not self._writebacks.add(lead_id, source):
+            self._dials.add(lead_id, step.source)
+        elif state is not None and state.is_result and not self._writebacks.add(lead_id, step.source):
             self._pipeline.release(lead_id)  # there is no room for it here
 
-    def _write_back(self, lead_id: LeadId, _: str) -> None:
-        self._pipeline.write_back(lead_id)
+    def _write_back(self, lead_id: LeadId, step: _Step) -> None:
+        self._pipeline.write_back(lead_id, step)
 
     # ---- upkeep -------------------------------------------------------------------------------
 
@@ -195,19 +199,56 @@ def _join(thread: threading.Thread, until: float) -> bool:
     return not thread.is_alive()
 
 
+class _Step:
+    """One lead in the hands of one thread. It is entered while somebody else is waited for."""
+
+    __slots__ = ("_busy_until", "_waits_until", "source")
+
+    def __init__(self, source: str, now: float) -> None:
+        self.source = source
+        self._busy_until = now + LONGEST_BUSY_SECONDS
+        self._waits_until: float | None = None
+
+    def __enter__(self) -> None:
+        self._waits_until = time.monotonic() + PATIENCE_SECONDS
+
+    def __exit__(self, *_: object) -> None:
+        self._waits_until = None
+
+    @property
+    def counts_until(self) -> float:
+        """Until when it keeps others from beginning, as far as is known now."""
+        waits_until = self._waits_until
+        return self._busy_until if waits_until is None else min(waits_until, self._busy_until)
+
+
 class _Crew:
     """Threads that take leads from each source in turn; one that waits already is not queued again.
 
     Beyond `size` there are some more, for sources of which little is under way: else a source that floods would have
     all threads at work, and another's lead would wait as long as a dialer or a CRM takes.
+
+    Most of them are there to wait for somebody else. Where nobody has to be waited for, a few get more done than all,
+    who would pull the interpreter's lock and the database from each other's hands. So of a flood only `busy_at_once`
+    leads are begun, and the next when one of them has ended, or waits; one of a source of which nothing is under way
+    is begun at once.
     """
 
-    def __init__(self, name: str, size: int, work: Callable[[LeadId, str], None], stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        busy_at_once: int,
+        work: Callable[[LeadId, _Step], None],
+        stopping: threading.Event,
+    ) -> None:
         self._size = size
         self._more = max(1, size // MORE_THREADS_SHARE)
+        self._busy_at_once = busy_at_once
         self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
-        self._at_work: Counter[str] = Counter()  # of each source
+        self._at_work: set[_Step] = set()
+        self._is_watched = False  # a thread looks from time to time whether another lead may be begun
         self._changed = threading.Condition(threading.Lock())
         self._work = work
         self._stopping = stopping
@@ -233,12 +274,13 @@ class _Crew:
         if len(lane) < MOST_WAITING or told:
             lane.append(lead_id)
             self._waiting[lead_id] = told
-            self._changed.notify()
+            if not self._is_watched or self._next_source(time.monotonic()) is not None:
+                self._changed.notify()
 
     def free_threads(self) -> int:
         """How many threads have nothing to do, and nothing waits for."""
         with self._changed:
-            return self._size - self._at_work.total() - len(self._waiting)
+            return self._size - len(self._at_work) - len(self._waiting)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -263,10 +305,10 @@ class _Crew:
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
-            lead_id, source, told = taken
+            lead_id, step, told = taken
             done = False
             try:
-                self._work(lead_id, source)
+                self._work(lead_id, step)
                 done = True
             except LedgerUnavailable as error:  # the lead is found again when the database is back
                 get_log().error("database.unavailable", lead=lead_id, detail=str(error))
@@ -275,32 +317,57 @@ class _Crew:
                 get_log().error("step.failed", lead=lead_id, error=describe_error(error))
             finally:
                 with self._changed:
-                    self._at_work[source] -= 1
+                    self._at_work.remove(step)
                 _tell(told, done=done)
 
-    def _take(self) -> tuple[LeadId, str, list[Ended]] | None:
+    def _take(self) -> tuple[LeadId, _Step, list[Ended]] | None:
         """Wait for the next lead. None when it is time to go.
 
         Whoever ends a lead looks here next, so that only a new lead need wake a thread.
         """
         with self._changed:
             while not self._stopping.is_set():
-                source = self._next_source()
-                if source is not None:
-                    lane = self._lanes.pop(source)
-                    lead_id = lane.popleft()
-                    if lane:
-                        self._lanes[source] = lane  # to the end
-                    self._at_work[source] += 1
-                    return lead_id, source, self._waiting.pop(lead_id)
-                self._changed.wait()
+                now = time.monotonic()
+                source = self._next_source(now)
+                if source is None:
+                    self._wait(now)
+                    continue
+                lane = self._lanes.pop(source)
+                lead_id = lane.popleft()
+                if lane:
+                    self._lanes[source] = lane  # to the end
+                step = _Step(source, now)
+                self._at_work.add(step)
+                if self._lanes and not self._is_watched:
+                    self._changed.notify()
+                return lead_id, step, self._waiting.pop(lead_id)
             return None
 
-    def _next_source(self) -> str | None:
-        """Whose turn it is."""
-        if self._at_work.total() < self._size:
-            return next(iter(self._lanes), None)
-        return next((one for one in self._lanes if one != NO_SOURCE and self._at_work[one] < self._more), None)
+    def _wait(self, now: float) -> None:
+        """Until something has changed; for one thread, while leads wait because others are busy, until time does."""
+        if self._is_watched or not self._lanes or len(self._at_work) >= self._size:
+            self._changed.wait()
+        else:
+            changes_at = min((until for step in self._at_work if (until := step.counts_until) > now), default=now)
+            self._is_watched = True
+            self._changed.wait(min(changes_at - now, PATIENCE_SECONDS))  # who begins to wait now does so for longer
+            self._is_watched = False
+
+    def _next_source(self, now: float) -> str | None:
+        """Whose turn it is, if a lead may be begun now."""
+        if not self._lanes:
+            return None
+        if len(self._at_work) >= self._size:
+            return self._quiet_source(self._more)
+        busy = sum(step.counts_until > now for step in self._at_work)
+        return next(iter(self._lanes)) if busy < self._busy_at_once else self._quiet_source(1)
+
+    def _quiet_source(self, below: int) -> str | None:
+        """One of which fewer leads are under way than so many."""
+        if not self._lanes.keys() - {NO_SOURCE}:
+            return None
+        under_way = Counter(step.source for step in self._at_work)
+        return next((one for one in self._lanes if one != NO_SOURCE and under_way[one] < below), None)
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
@@ -237,7 +237,7 @@ def test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker(stage: 
     stage.pipeline = stage.built(leases_ahead=True)
     runner = made(stage)  # not started: nobody takes it
     lead_id = stage.lead()
-    runner._advance(lead_id, "crm")
+    runner._advance(lead_id, local._Step("crm", time.monotonic()))
     assert list(stage.ledger.upkeep.due_writebacks()) == []
     assert runner.stop(2.0)
     assert list(stage.ledger.upkeep.due_writebacks()) == [lead_id]
@@ -249,7 +249,7 @@ def test_a_write_back_that_finds_no_place_in_the_queue_is_left_to_whoever_has_on
     leads = [stage.lead() for _ in range(3)]
     with patch.object(local, "MOST_WAITING", 1):
         for lead_id in leads:
-            runner._advance(lead_id, "crm")
+            runner._advance(lead_id, local._Step("crm", time.monotonic()))
     assert list(stage.ledger.upkeep.due_writebacks()) == leads[1:]
     assert list(stage.pipeline._leased) == leads[:1]
     runner.halt()
@@ -332,7 +332,7 @@ def test_a_runner_does_not_start_without_its_database(stage: Stage) -> None:
 
 
 def crew(taken: list[LeadId], stopping: threading.Event) -> local._Crew:
-    return local._Crew("test", 1, lambda lead_id, _: taken.append(lead_id), stopping)
+    return local._Crew("test", 1, 1, lambda lead_id, _: taken.append(lead_id), stopping)
 
 
 def test_a_source_that_floods_delays_another_by_one_lead_each_time() -> None:
@@ -356,12 +356,13 @@ def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
     taken: list[LeadId] = []
     stopping, may_end = threading.Event(), threading.Event()
 
-    def work(lead_id: LeadId, source: str) -> None:
+    def work(lead_id: LeadId, step: local._Step) -> None:
         taken.append(lead_id)
-        if source != "other":
-            assert may_end.wait(5)
+        if step.source != "other":
+            with step:
+                assert may_end.wait(5)
 
-    one = local._Crew("test", 4, work, stopping)
+    one = local._Crew("test", 4, 2, work, stopping)
     one.start()
     for n in range(1, 11):
         one.add(LeadId(n), "flood")
@@ -378,6 +379,104 @@ def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
     stopping.set()
     one.release()
     assert one.join(time.monotonic() + 5)
+
+
+class Workshop:
+    """A crew whose steps end, or begin to wait for somebody, when the test says so."""
+
+    def __init__(self, size: int, busy_at_once: int) -> None:
+        self.taken: list[LeadId] = []
+        self.steps: dict[LeadId, local._Step] = {}
+        self.may_end: dict[LeadId, threading.Event] = {}
+        self.stopping = threading.Event()
+        self.crew = local._Crew("test", size, busy_at_once, self._work, self.stopping)
+        self.crew.start()
+
+    def _work(self, lead_id: LeadId, step: local._Step) -> None:
+        self.steps[lead_id] = step
+        self.may_end[lead_id] = threading.Event()
+        self.taken.append(lead_id)
+        assert self.may_end[lead_id].wait(5)
+
+    def add(self, numbers: Iterable[int], source: str) -> None:
+        for n in numbers:
+            self.crew.add(LeadId(n), source)
+
+    def close(self) -> None:
+        self.stopping.set()
+        self.crew.release()
+        for event in self.may_end.values():
+            event.set()
+        assert self.crew.join(time.monotonic() + 5)
+
+
+@pytest.fixture
+def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """Eight threads, two of which may be busy; nobody is thought to wait merely because of the time."""
+    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 60.0)
+    shop = Workshop(8, 2)
+    yield shop
+    shop.close()
+
+
+def test_of_a_flood_no_more_leads_are_begun_than_can_be_worked_on(workshop: Workshop) -> None:
+    workshop.add(range(1, 11), "flood")
+    until(lambda: len(workshop.taken) == 2)
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert workshop.taken == [1, 2]
+    workshop.may_end[LeadId(1)].set()
+    until(lambda: workshop.taken == [1, 2, 3])
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert workshop.taken == [1, 2, 3]
+
+
+def test_while_somebody_else_is_waited_for_the_next_lead_is_begun(workshop: Workshop) -> None:
+    workshop.add(range(1, 11), "flood")
+    until(lambda: len(workshop.taken) == 2)
+    workshop.steps[LeadId(1)].__enter__()
+    until(lambda: workshop.taken == [1, 2, 3])
+    for n in (2, 3):
+        workshop.steps[LeadId(n)].__enter__()
+    until(lambda: workshop.taken == [1, 2, 3, 4, 5])
+    for n in (4, 5):
+        workshop.steps[LeadId(n)].__enter__()
+    until(lambda: workshop.taken == [1, 2, 3, 4, 5, 6, 7])
+    workshop.steps[LeadId(4)].__exit__()  # is busy again, and so are 6 and 7
+    workshop.steps[LeadId(6)].__enter__()
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert len(workshop.taken) == 7
+
+
+def test_a_wait_that_is_over_soon_lets_nobody_in(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "PATIENCE_SECONDS", 0.4)
+    workshop.add(range(1, 11), "flood")
+    until(lambda: len(workshop.taken) == 2)
+    for _ in range(10):
+        with workshop.steps[LeadId(1)]:
+            time.sleep(0.06)
+    assert workshop.taken == [1, 2]
+
+
+def test_a_quiet_sources_lead_is_begun_beside_a_flood_at_once(workshop: Workshop) -> None:
+    workshop.add(range(1, 11), "flood")
+    until(lambda: len(workshop.taken) == 2)
+    workshop.add([101, 102], "quiet")
+    workshop.add([201], "third")
+    until(lambda: workshop.taken == [1, 2, 101, 201])
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert workshop.taken == [1, 2, 101, 201]
+    workshop.may_end[LeadId(101)].set()
+    until(lambda: workshop.taken == [1, 2, 101, 201, 102])
+
+
+def test_a_lead_that_has_been_at_work_for_long_must_be_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 0.05)
+    workshop = Workshop(4, 1)
+    workshop.add(range(1, 11), "flood")
+    until(lambda: len(workshop.taken) == 4)
+    time.sleep(0.1)
+    assert workshop.taken == [1, 2, 3, 4], "as many as there are threads"
+    workshop.close()
 
 
 def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage) -> None:
