@@ -80,8 +80,8 @@ MUTANTS = {
     ),
     "send_by is taken after the commit": Mutant(
         "integration/pipeline.py",
-        "begun, asked_at + _seconds_to_send(verdict, begun))",
-        "begun, time.monotonic() + _seconds_to_send(verdict, begun))",
+        "send_by = asked_at + _seconds_to_send(verdict, begun)\n",
+        "send_by = time.monotonic() + _seconds_to_send(verdict, begun)\n",
         "tests/crash/test_crash_points.py::"
         "test_a_process_that_was_suspended_before_sending_sends_nothing_when_it_wakes_too_late[sqlite-intent.committed]",
     ),
