@@ -8,6 +8,7 @@ Both take from each source in turn, so that a source that floods delays the othe
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -27,6 +28,8 @@ MOST_WAITING = 2000  # of one source: what comes beyond is found in the ledger w
 MORE_THREADS_SHARE = 4  # one thread in so many, beyond those that any source may have
 DIALS_AT_ONCE = 3  # of one source that nobody is waited for; with more a burst takes longer, on PostgreSQL by a sixth
 WRITEBACKS_AT_ONCE = 1
+A_FLOOD = 10  # leads of one source that wait to be begun
+COURTESY_SECONDS = 60.0  # so long after another source's lead a flood leaves room for the next one
 PATIENCE_SECONDS = 0.005  # a dialer or a CRM that takes longer is waited for, and another lead is begun
 LONGEST_BUSY_SECONDS = 0.1  # for itself a lead takes milliseconds; the rest is waiting, as for a distant database
 NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
@@ -231,7 +234,7 @@ class _Crew:
     Most of them are there to wait for somebody else. Where nobody has to be waited for, a few get more done than all,
     who would pull the interpreter's lock and the database from each other's hands. So of a flood only `busy_at_once`
     leads are begun, and the next when one of them has ended, or waits; one of a source of which nothing is under way
-    is begun at once.
+    is begun at once. While such leads come, a flood is worked off one by one: it would take the whole machine.
     """
 
     def __init__(
@@ -248,6 +251,7 @@ class _Crew:
         self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
         self._at_work: set[_Step] = set()
+        self._seen_quiet: dict[str, float] = {}  # when a source last had one lead, and no other
         self._is_watched = False  # a thread looks from time to time whether another lead may be begun
         self._changed = threading.Condition(threading.Lock())
         self._work = work
@@ -336,6 +340,8 @@ class _Crew:
                 lead_id = lane.popleft()
                 if lane:
                     self._lanes[source] = lane  # to the end
+                elif source != NO_SOURCE and all(step.source != source for step in self._at_work):
+                    self._seen_quiet[source] = now
                 step = _Step(source, now)
                 self._at_work.add(step)
                 if self._lanes and not self._is_watched:
@@ -358,16 +364,25 @@ class _Crew:
         if not self._lanes:
             return None
         if len(self._at_work) >= self._size:
-            return self._quiet_source(self._more)
+            return self._quiet_source(below=self._more)
+        first = next(iter(self._lanes))
         busy = sum(step.counts_until > now for step in self._at_work)
-        return next(iter(self._lanes)) if busy < self._busy_at_once else self._quiet_source(1)
+        return first if busy < self._most_busy(first, now) else self._quiet_source(below=1, longest=A_FLOOD - 1)
 
-    def _quiet_source(self, below: int) -> str | None:
-        """One of which fewer leads are under way than so many."""
+    def _most_busy(self, source: str, now: float) -> int:
+        """How many leads may be busy, one of this source included."""
+        if len(self._lanes[source]) < A_FLOOD:
+            return self._busy_at_once
+        others = (at for other, at in self._seen_quiet.items() if other != source)
+        return 1 if now - max(others, default=-math.inf) < COURTESY_SECONDS else self._busy_at_once
+
+    def _quiet_source(self, below: int, longest: int = MOST_WAITING) -> str | None:
+        """One of which fewer leads are under way than so many, and no more wait."""
         if not self._lanes.keys() - {NO_SOURCE}:
             return None
         under_way = Counter(step.source for step in self._at_work)
-        return next((one for one in self._lanes if one != NO_SOURCE and under_way[one] < below), None)
+        quiet = (one for one, lane in self._lanes.items() if len(lane) <= longest and under_way[one] < below)
+        return next((one for one in quiet if one != NO_SOURCE), None)
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

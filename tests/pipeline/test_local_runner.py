@@ -384,13 +384,14 @@ def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
 class Workshop:
     """A crew whose steps end, or begin to wait for somebody, when the test says so."""
 
-    def __init__(self, size: int, busy_at_once: int) -> None:
+    def __init__(self, size: int, busy_at_once: int, *, start: bool = True) -> None:
         self.taken: list[LeadId] = []
         self.steps: dict[LeadId, local._Step] = {}
         self.may_end: dict[LeadId, threading.Event] = {}
         self.stopping = threading.Event()
         self.crew = local._Crew("test", size, busy_at_once, self._work, self.stopping)
-        self.crew.start()
+        if start:
+            self.crew.start()
 
     def _work(self, lead_id: LeadId, step: local._Step) -> None:
         self.steps[lead_id] = step
@@ -457,6 +458,13 @@ def test_a_wait_that_is_over_soon_lets_nobody_in(workshop: Workshop, monkeypatch
     assert workshop.taken == [1, 2]
 
 
+def test_a_single_lead_is_noted_as_one_of_a_quiet_source(workshop: Workshop) -> None:
+    workshop.add([101], "quiet")
+    workshop.add([201], local.NO_SOURCE)
+    until(lambda: len(workshop.taken) == 2)
+    assert list(workshop.crew._seen_quiet) == ["quiet"]
+
+
 def test_a_quiet_sources_lead_is_begun_beside_a_flood_at_once(workshop: Workshop) -> None:
     workshop.add(range(1, 11), "flood")
     until(lambda: len(workshop.taken) == 2)
@@ -467,6 +475,38 @@ def test_a_quiet_sources_lead_is_begun_beside_a_flood_at_once(workshop: Workshop
     assert workshop.taken == [1, 2, 101, 201]
     workshop.may_end[LeadId(101)].set()
     until(lambda: workshop.taken == [1, 2, 101, 201, 102])
+
+
+@pytest.fixture
+def flooded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """The same, where a flood waits before anybody begins."""
+    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 60.0)
+    shop = Workshop(8, 2, start=False)
+    shop.add(range(1, local.A_FLOOD + 2), "flood")
+    yield shop
+    shop.close()
+
+
+def test_a_flood_beside_a_source_that_is_heard_of_now_and_then_is_worked_off_one_by_one(flooded: Workshop) -> None:
+    flooded.crew._seen_quiet["quiet"] = time.monotonic()
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1])
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert flooded.taken == [1]
+    flooded.add([102], "quiet")
+    until(lambda: flooded.taken == [1, 102])
+    flooded.may_end[LeadId(1)].set()
+    time.sleep(5 * local.PATIENCE_SECONDS)
+    assert flooded.taken == [1, 102], "while the quiet source's lead is busy, nothing of the flood is begun"
+    flooded.may_end[LeadId(102)].set()
+    until(lambda: flooded.taken == [1, 102, 2, 3])  # what is left is no flood any more
+
+
+def test_a_flood_has_all_the_room_when_nobody_else_was_heard_of_for_a_while(flooded: Workshop) -> None:
+    flooded.crew._seen_quiet["quiet"] = time.monotonic() - local.COURTESY_SECONDS
+    flooded.crew._seen_quiet["flood"] = time.monotonic()
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1, 2])
 
 
 def test_a_lead_that_has_been_at_work_for_long_must_be_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
