@@ -30,7 +30,9 @@ DIALS_AT_ONCE = 3  # of one source that nobody is waited for; with more a burst 
 WRITEBACKS_AT_ONCE = 1
 A_FLOOD = 10  # leads of one source that wait to be begun
 COURTESY_SECONDS = 60.0  # so long after another source's lead a flood leaves room for the next one
-PATIENCE_SECONDS = 0.005  # a dialer or a CRM that takes longer is waited for, and another lead is begun
+PATIENCE_SECONDS = 0.02  # while a dialer or a CRM takes longer for once, another lead is begun
+QUICK_SECONDS = 0.01  # of one that always takes longer it is known beforehand, and another lead is begun at once
+LATEST = 16  # waits, from which that is known
 LONGEST_BUSY_SECONDS = 0.1  # for itself a lead takes milliseconds; the rest is waiting, as for a distant database
 NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
@@ -205,24 +207,31 @@ def _join(thread: threading.Thread, until: float) -> bool:
 class _Step:
     """One lead in the hands of one thread. It is entered while somebody else is waited for."""
 
-    __slots__ = ("_busy_until", "_waits_until", "source")
+    __slots__ = ("_busy_until", "_let_in", "_patience_seconds", "_waits_since", "source", "waited_seconds")
 
-    def __init__(self, source: str, now: float) -> None:
+    def __init__(self, source: str, now: float, patience_seconds: float, let_in: Callable[[], None]) -> None:
         self.source = source
+        self.waited_seconds: float | None = None
+        self._patience_seconds = patience_seconds
+        self._let_in = let_in  # tells that another may begin, where there is no patience
         self._busy_until = now + LONGEST_BUSY_SECONDS
-        self._waits_until: float | None = None
+        self._waits_since: float | None = None
 
     def __enter__(self) -> None:
-        self._waits_until = time.monotonic() + PATIENCE_SECONDS
+        self._waits_since = time.monotonic()
+        if not self._patience_seconds:
+            self._let_in()
 
     def __exit__(self, *_: object) -> None:
-        self._waits_until = None
+        assert self._waits_since is not None
+        self.waited_seconds = time.monotonic() - self._waits_since
+        self._waits_since = None
 
     @property
     def counts_until(self) -> float:
         """Until when it keeps others from beginning, as far as is known now."""
-        waits_until = self._waits_until
-        return self._busy_until if waits_until is None else min(waits_until, self._busy_until)
+        since = self._waits_since
+        return self._busy_until if since is None else min(since + self._patience_seconds, self._busy_until)
 
 
 class _Crew:
@@ -251,6 +260,7 @@ class _Crew:
         self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
         self._at_work: set[_Step] = set()
+        self._latest_waits: deque[float] = deque(maxlen=LATEST)
         self._seen_quiet: dict[str, float] = {}  # when a source last had one lead, and no other
         self._is_watched = False  # a thread looks from time to time whether another lead may be begun
         self._changed = threading.Condition(threading.Lock())
@@ -322,6 +332,8 @@ class _Crew:
             finally:
                 with self._changed:
                     self._at_work.remove(step)
+                    if step.waited_seconds is not None:
+                        self._latest_waits.append(step.waited_seconds)
                 _tell(told, done=done)
 
     def _take(self) -> tuple[LeadId, _Step, list[Ended]] | None:
@@ -342,7 +354,7 @@ class _Crew:
                     self._lanes[source] = lane  # to the end
                 elif source != NO_SOURCE and all(step.source != source for step in self._at_work):
                     self._seen_quiet[source] = now
-                step = _Step(source, now)
+                step = _Step(source, now, self._patience_seconds(), self._let_in)
                 self._at_work.add(step)
                 if self._lanes and not self._is_watched:
                     self._changed.notify()
@@ -358,6 +370,15 @@ class _Crew:
             self._is_watched = True
             self._changed.wait(min(changes_at - now, PATIENCE_SECONDS))  # who begins to wait now does so for longer
             self._is_watched = False
+
+    def _let_in(self) -> None:
+        with self._changed:
+            if self._lanes:
+                self._changed.notify()
+
+    def _patience_seconds(self) -> float:
+        """How long another lead is not begun while one waits."""
+        return 0.0 if min(self._latest_waits, default=0.0) > QUICK_SECONDS else PATIENCE_SECONDS
 
     def _next_source(self, now: float) -> str | None:
         """Whose turn it is, if a lead may be begun now."""

@@ -237,7 +237,7 @@ def test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker(stage: 
     stage.pipeline = stage.built(leases_ahead=True)
     runner = made(stage)  # not started: nobody takes it
     lead_id = stage.lead()
-    runner._advance(lead_id, local._Step("crm", time.monotonic()))
+    runner._advance(lead_id, a_step())
     assert list(stage.ledger.upkeep.due_writebacks()) == []
     assert runner.stop(2.0)
     assert list(stage.ledger.upkeep.due_writebacks()) == [lead_id]
@@ -249,7 +249,7 @@ def test_a_write_back_that_finds_no_place_in_the_queue_is_left_to_whoever_has_on
     leads = [stage.lead() for _ in range(3)]
     with patch.object(local, "MOST_WAITING", 1):
         for lead_id in leads:
-            runner._advance(lead_id, local._Step("crm", time.monotonic()))
+            runner._advance(lead_id, a_step())
     assert list(stage.ledger.upkeep.due_writebacks()) == leads[1:]
     assert list(stage.pipeline._leased) == leads[:1]
     runner.halt()
@@ -381,6 +381,10 @@ def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
     assert one.join(time.monotonic() + 5)
 
 
+def a_step() -> local._Step:
+    return local._Step("crm", time.monotonic(), local.PATIENCE_SECONDS, lambda: None)
+
+
 class Workshop:
     """A crew whose steps end, or begin to wait for somebody, when the test says so."""
 
@@ -446,6 +450,33 @@ def test_while_somebody_else_is_waited_for_the_next_lead_is_begun(workshop: Work
     workshop.steps[LeadId(6)].__enter__()
     time.sleep(5 * local.PATIENCE_SECONDS)
     assert len(workshop.taken) == 7
+
+
+def test_for_a_dialer_that_is_always_slow_nobody_has_patience(workshop: Workshop) -> None:
+    workshop.crew._latest_waits.extend([0.06] * local.LATEST)
+    workshop.add(range(1, 31), "flood")
+    until(lambda: len(workshop.taken) == 2)
+    with patch.object(local, "PATIENCE_SECONDS", 60.0):
+        for n in (1, 2, 3):
+            workshop.steps[LeadId(n)].__enter__()
+            until(lambda n=n: len(workshop.taken) == 2 + n)  # type: ignore[misc]
+    time.sleep(0.03)
+    workshop.steps[LeadId(1)].__exit__()
+    workshop.may_end[LeadId(1)].set()
+    until(lambda: len(workshop.crew._at_work) == 4)
+    assert 0.03 <= workshop.crew._latest_waits[-1] < 5.0
+
+
+def test_one_quick_answer_brings_the_patience_back(workshop: Workshop) -> None:
+    workshop.crew._latest_waits.extend([0.06] * local.LATEST)
+    assert workshop.crew._patience_seconds() == 0.0
+    workshop.add([1], "crm")
+    until(lambda: workshop.taken == [1])
+    with workshop.steps[LeadId(1)]:
+        pass
+    workshop.may_end[LeadId(1)].set()
+    until(lambda: not workshop.crew._at_work)
+    assert workshop.crew._patience_seconds() == local.PATIENCE_SECONDS
 
 
 def test_a_wait_that_is_over_soon_lets_nobody_in(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
