@@ -143,7 +143,7 @@ class _Connection:
         incoming = Incoming()
         try:
             while incoming.wants_more:
-                if piece := self.sock.recv(PIECE_BYTES):
+                if not exchange.expired and (piece := self.sock.recv(PIECE_BYTES)):
                     incoming.take(piece)
                 else:
                     incoming.end(cut=exchange.expired)

@@ -134,10 +134,10 @@ class _Lost(Exception):
 
 
 class IntentInDoubt(LedgerUnavailable):
-    """The connection was lost during the commit of an intent, which may stand. Whoever gets this sends nothing."""
+    """The commit of an intent was not confirmed, and may stand. Whoever gets this sends nothing."""
 
-    def __init__(self, why: str, begun: Begun) -> None:
-        super().__init__(why)
+    def __init__(self, why: str, begun: Begun, *, lasts: bool = False) -> None:
+        super().__init__(why, lasts=lasts)
         self.begun = begun
 
 
@@ -294,7 +294,7 @@ class Calls:
             return self._surface(lead, epoch)
         except CommitInDoubt as error:
             if isinstance(begun, Begun):
-                raise IntentInDoubt(str(error), begun) from None
+                raise IntentInDoubt(str(error), begun, lasts=error.lasts) from None
             raise
         reach("intent.committed")
         return begun

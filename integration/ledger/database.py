@@ -38,8 +38,8 @@ _LOOK_AT_FILES_SECONDS = 1.0  # at those beside the database
 
 
 class LedgerUnavailable(Exception):
-    """The database cannot be reached, is locked, is full or is not migrated. Nothing was committed,
-    or (on a lost connection during COMMIT) it is not known whether it was: read again before acting.
+    """The database cannot be reached, is locked, is full or is not migrated. Nothing was committed, or
+    (`CommitInDoubt`) it is not known whether it was: read again before acting.
 
     `lasts`: it will not come right by itself, as after a wrong password: a person must act.
     """
@@ -50,7 +50,8 @@ class LedgerUnavailable(Exception):
 
 
 class CommitInDoubt(LedgerUnavailable):
-    """What was to be committed may stand, and may not."""
+    """What was to be committed may stand, and may not: the connection was lost during COMMIT, or the disk did not
+    take what a file's log says."""
 
 
 class ConstraintHeld(Exception):
@@ -145,12 +146,20 @@ class SqliteDatabase:
         self.url = url
         _demand_sqlite(sqlite_path(url))
         self.path = sqlite_path(url).resolve()  # two names of one file have one lock
-        self._lock_file = _take_lock_file(self.path) if exclusive else None
         self._writing = TurnLock()
         self._reading = TurnLock()
-        self._writer = self._connect()
-        self._reader = self._connect()
-        self._log = LogSync(Path(f"{self.path}-wal"))
+        with contextlib.ExitStack() as undo:
+            self._lock_file = _take_lock_file(self.path) if exclusive else None
+            if self._lock_file is not None:
+                undo.callback(self._lock_file.close)
+            self._writer = self._connect()
+            undo.callback(self._writer.close)
+            self._reader = self._connect()
+            undo.callback(self._reader.close)
+            if exclusive:
+                self._carry_over()
+            self._log = self._open_log()
+            undo.pop_all()
         self._patience_seconds = LOCK_WAIT_SECONDS
         self._files = self._in_use()
         self._looked_at = 0.0
@@ -173,6 +182,26 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"cannot open the SQLite file {self.path}: {error}") from error
         return connection
+
+    def _carry_over(self) -> None:
+        """Bring what an earlier process left in the log into the database, and that to the disk.
+
+        If the disk had refused the log, these pages would be read from memory, and never be written again: all that is
+        kept behind them would go with the power.
+        """
+        with _sqlite_errors():
+            is_blocked, pages, carried_over = self._writer.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if is_blocked or pages != carried_over:
+            raise LedgerUnavailable(f"another process reads {self.path}; let it end, and start again")
+
+    def _open_log(self) -> LogSync:
+        with _sqlite_errors():
+            self._writer.execute("SELECT 1 FROM sqlite_schema").fetchone()  # makes the log, where there is none
+        log = Path(f"{self.path}-wal")
+        try:
+            return LogSync(log)
+        except OSError as error:
+            raise LedgerUnavailable(f"cannot open {log}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def write(self, *, urgent: bool = False) -> Iterator[Tx]:

@@ -104,7 +104,8 @@ class Intake:
         No events: the delivery is kept as ignored, with the reason in `note`. An event whose key is known
         makes no second lead. Of more new leads than `burst` allows those beyond are parked. The numbers of opt-outs go
         onto the do-not-call list; where that cannot be, the event makes a parked lead.
-        Raises LedgerUnavailable; then nothing was kept and the CRM must come again.
+        Raises LedgerUnavailable: then the CRM must come again. Nothing was kept, or (CommitInDoubt) it may have been;
+        the same message makes no second lead.
         """
         digest = body_digest(body)
         state = DeliveryState.STORED if events else DeliveryState.IGNORED

@@ -5,8 +5,8 @@ most of its time waiting for a disk that could have taken many commits at once. 
 writer has its turn, and whoever committed waits until the log is on the disk up to its own commit. The log is read in
 order after a loss of power, so a commit is never there without those before it.
 
-Files of the log stay while a connection is open: SQLite begins anew in the same file after a checkpoint, for which it
-brings log and database to the disk by itself (`synchronous = NORMAL`).
+The file of the log stays while a connection is open: SQLite begins anew in the same file after a checkpoint, for which
+it brings log and database to the disk by itself (`synchronous = NORMAL`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ class NotOnDisk(Exception):
 
 
 class LogSync:
-    """The log of one SQLite file. Safe for many threads."""
+    """The log of one SQLite file, which must be there. Safe for many threads. Raises OSError where it cannot be opened.
+
+    It is opened before anything is written: Linux tells a failure only to those who had the file open then.
+    """
 
     def __init__(self, log: Path) -> None:
         self._path = log
-        self._log: int | None = None
+        self._log: int | None = os.open(log, os.O_RDONLY)
         self._state = threading.Lock()
         self._committed = 0  # commits so far; who counts one holds the writers' lock
         self._on_disk = 0  # those of them that nothing can take away
@@ -67,10 +70,11 @@ class LogSync:
             self.demand_trust()
 
     def close(self) -> None:
-        """Let go of the log. No thread may wait."""
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        """Let go of the log, unless somebody waits for it: then the end of the process does."""
+        with self._state:
+            if self._log is not None and not self._is_syncing:
+                os.close(self._log)
+                self._log = None
 
     def _is_called(self, waiter: _Waiter, within_seconds: float) -> bool:
         """Wait for the sync that another thread makes. True: it is for the waiter to make one."""
@@ -87,12 +91,9 @@ class LogSync:
         with self._state:
             covered, self._waiting = self._waiting, []
             committed = self._committed
-        try:
-            if self._log is None:
-                self._log = os.open(self._path, os.O_RDONLY)
-            _to_disk(self._log)
-        except OSError as error:
-            self._refusal = f"the disk refused what was written to {self._path}: {error.strerror}; look at it, restart"
+            log = self._log
+        if self._refusal is None:  # for good
+            self._refusal = "the database is closed" if log is None else self._problem_with(log)
         with self._state:
             if self._refusal is None:
                 self._on_disk = committed
@@ -104,6 +105,17 @@ class LogSync:
                 self._is_syncing = False
             for waiter in covered:
                 waiter.gate.release()
+
+    def _problem_with(self, log: int) -> str | None:
+        try:
+            _to_disk(log)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody knows what is on the disk
+            why = getattr(error, "strerror", None) or error
+            return (
+                f"the disk refused what was written to {self._path}: {why}; look at the disk, then restart, "
+                "and let no other command write before that"
+            )
+        return None
 
 
 class _Waiter:

@@ -30,10 +30,11 @@ DIALS_AT_ONCE = 3  # of one source that nobody is waited for; with more a burst 
 WRITEBACKS_AT_ONCE = 1
 A_FLOOD = 10  # leads of one source that wait to be begun
 COURTESY_SECONDS = 60.0  # so long after another source's lead a flood leaves room for the next one
+LONGEST_COURTESY_SECONDS = 1.0  # without one lead of the flood
 PATIENCE_SECONDS = 0.02  # while a dialer or a CRM takes longer for once, another lead is begun
 QUICK_SECONDS = 0.01  # of one that always takes longer it is known beforehand, and another lead is begun at once
 LATEST = 16  # waits, from which that is known
-LONGEST_BUSY_SECONDS = 0.1  # for itself a lead takes milliseconds; the rest is waiting, as for a distant database
+LONGEST_BUSY_SECONDS = 0.03  # for itself a lead takes milliseconds; the rest is waiting, as for a distant database
 NO_SOURCE = ""  # of a lead of which only the id is at hand; such leads have their turn as a source has
 GOODBYE_SECONDS = 0.5  # of the time to stop, kept for what is written last
 TIDY_EVERY_SECONDS = 10.0  # the wake-ups of workers that died
@@ -260,8 +261,9 @@ class _Crew:
         self._lanes: OrderedDict[str, deque[LeadId]] = OrderedDict()  # of sources with leads; the next in turn first
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
         self._at_work: set[_Step] = set()
+        self._flood_at = 0.0  # when a lead of a flood was begun
         self._latest_waits: deque[float] = deque(maxlen=LATEST)
-        self._seen_quiet: dict[str, float] = {}  # when a source last had one lead, and no other
+        self._seen_quiet: dict[str, float] = {}  # when a source's last waiting lead was begun, and no other was at work
         self._is_watched = False  # a thread looks from time to time whether another lead may be begun
         self._changed = threading.Condition(threading.Lock())
         self._work = work
@@ -349,6 +351,8 @@ class _Crew:
                     self._wait(now)
                     continue
                 lane = self._lanes.pop(source)
+                if len(lane) >= A_FLOOD:
+                    self._flood_at = now
                 lead_id = lane.popleft()
                 if lane:
                     self._lanes[source] = lane  # to the end
@@ -388,13 +392,20 @@ class _Crew:
             return self._quiet_source(below=self._more)
         first = next(iter(self._lanes))
         busy = sum(step.counts_until > now for step in self._at_work)
-        return first if busy < self._most_busy(first, now) else self._quiet_source(below=1, longest=A_FLOOD - 1)
+        if busy < self._most_busy(first, now):
+            return first
+        may_wait = now - self._flood_at < LONGEST_COURTESY_SECONDS
+        return self._quiet_source(below=1, longest=A_FLOOD - 1 if may_wait else MOST_WAITING)
 
     def _most_busy(self, source: str, now: float) -> int:
         """How many leads may be busy, one of this source included."""
-        if len(self._lanes[source]) < A_FLOOD:
+        if source == NO_SOURCE or len(self._lanes[source]) < A_FLOOD:
             return self._busy_at_once
-        others = (at for other, at in self._seen_quiet.items() if other != source)
+        others = (
+            at
+            for other, at in self._seen_quiet.items()
+            if other != source and len(self._lanes.get(other, ())) < A_FLOOD  # which is quiet no more
+        )
         return 1 if now - max(others, default=-math.inf) < COURTESY_SECONDS else self._busy_at_once
 
     def _quiet_source(self, below: int, longest: int = MOST_WAITING) -> str | None:

@@ -48,12 +48,16 @@ class Disk:
         self.answers = threading.Event()
         self.answers.set()
         self.is_asked = threading.Event()
-        self.error: OSError | None = None
+        self.error: Exception | None = None
+        self.fails_once: Exception | None = None
 
     def __call__(self, descriptor: int) -> None:
         size = os.fstat(descriptor).st_size
         self.is_asked.set()
         assert self.answers.wait(10)
+        if self.fails_once is not None:
+            error, self.fails_once = self.fails_once, None
+            raise error
         if self.error is not None:
             raise self.error
         os.fdatasync(descriptor)
@@ -176,6 +180,97 @@ def test_all_who_wait_are_told_that_the_disk_refused(path: Path, disk: Disk) -> 
     assert len(told) == 5
     assert all("No space left on device" in each for each in told)
     database.close()
+
+
+def test_one_refusal_is_enough_for_those_who_come_after_it(path: Path, disk: Disk) -> None:
+    database = open_database(f"sqlite:///{path}")
+    disk.answers.clear()
+    disk.fails_once = OSError(errno.EIO, "Input/output error")
+    told: list[str] = []
+
+    def keep(n: int) -> None:
+        with pytest.raises(CommitInDoubt) as refused:
+            write(database, n)
+        told.append(str(refused.value))
+
+    first = in_threads(1, lambda _: keep(100))
+    assert disk.is_asked.wait(5)
+    others = in_threads(3, keep)
+    time.sleep(0.1)
+    disk.answers.set()
+    for thread in [*first, *others]:
+        thread.join()
+    assert len(told) == 4
+    with pytest.raises(LedgerUnavailable, match="the disk refused"):
+        write(database, 200)
+    database.close()
+
+
+def test_trouble_of_another_kind_is_a_refusal_as_well(path: Path, disk: Disk) -> None:
+    database = open_database(f"sqlite:///{path}")
+    disk.error = MemoryError()
+    for n in (1, 2):
+        with pytest.raises(LedgerUnavailable, match="the disk refused") as refused:
+            write(database, n)
+        assert refused.value.lasts
+    database.close()
+
+
+def test_what_a_refusal_left_in_the_log_is_in_the_database_before_anything_new_is_kept(path: Path, disk: Disk) -> None:
+    """It would be read from memory and never be written again, and take all with it that is kept behind it."""
+    database = open_database(f"sqlite:///{path}", exclusive=True)
+    disk.error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(CommitInDoubt):
+        write(database, 1)
+    left = {name: Path(f"{path}{name}").read_bytes() for name in ("", "-wal")}  # as after a kill
+    database.close()
+    for name, content in left.items():
+        Path(f"{path}{name}").write_bytes(content)
+    Path(f"{path}-shm").unlink(missing_ok=True)
+    again = open_database(f"sqlite:///{path}", exclusive=True)
+    after = path.with_name("after.db")
+    after.write_bytes(path.read_bytes())  # without the log
+    connection = sqlite3.connect(after)
+    assert connection.execute("SELECT id FROM row").fetchall() == [(1,)]
+    connection.close()
+    again.close()
+
+
+def test_a_server_does_not_begin_while_the_log_cannot_be_carried_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_database(f"sqlite:///{path}")
+    write(database, 1)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM row").fetchall()
+    write(database, 2)
+    monkeypatch.setattr("integration.ledger.database.LOCK_WAIT_SECONDS", 0.2)
+    with pytest.raises(LedgerUnavailable, match=r"another process reads .*; let it end, and start again"):
+        open_database(f"sqlite:///{path}", exclusive=True)
+    reader.execute("ROLLBACK")
+    open_database(f"sqlite:///{path}", exclusive=True).close()
+    reader.close()
+    database.close()
+
+
+def test_closing_lets_those_who_wait_for_the_disk_have_their_answer(path: Path, disk: Disk) -> None:
+    database = open_database(f"sqlite:///{path}")
+    disk.answers.clear()
+    kept: list[int] = []
+
+    def keep(n: int) -> None:
+        write(database, n)
+        kept.append(n)
+
+    threads = in_threads(1, keep)
+    assert disk.is_asked.wait(5)
+    database.close()
+    disk.answers.set()
+    threads[0].join()
+    assert kept == [0]
+    with pytest.raises(LedgerUnavailable, match="the database is closed"):
+        write(database, 1)
 
 
 def test_a_disk_that_does_not_answer_is_given_up_in_time_and_then_used_again(

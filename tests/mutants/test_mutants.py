@@ -202,7 +202,7 @@ MUTANTS = {
     "one source after the other": Mutant(
         "integration/runner/local.py",
         "self._lanes[source] = lane  # to the end\n",
-        "self._lanes[source] = lane\n                        self._lanes.move_to_end(source, last=False)\n",
+        "self._lanes[source] = lane\n                    self._lanes.move_to_end(source, last=False)\n",
         "tests/pipeline/test_local_runner.py::test_a_source_that_floods_delays_another_by_one_lead_each_time",
     ),
     "one candidate zone is enough": Mutant(

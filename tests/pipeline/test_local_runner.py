@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -538,6 +541,53 @@ def test_a_flood_has_all_the_room_when_nobody_else_was_heard_of_for_a_while(floo
     flooded.crew._seen_quiet["flood"] = time.monotonic()
     flooded.crew.start()
     until(lambda: flooded.taken == [1, 2])
+
+
+def test_of_two_floods_neither_leaves_room_for_the_other(flooded: Workshop) -> None:
+    flooded.crew._seen_quiet.update(flood=time.monotonic(), another=time.monotonic())
+    flooded.add(range(101, 101 + 2 * local.A_FLOOD), "another")
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1, 101])
+
+
+def test_a_flood_waits_for_others_for_a_second_and_no_longer(
+    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LONGEST_COURTESY_SECONDS", 0.2)
+    flooded.crew._flood_at = time.monotonic()
+    flooded.crew._seen_quiet["quiet"] = time.monotonic()
+    flooded.add([101], "quiet")
+    flooded.crew._lanes.move_to_end("quiet", last=False)
+    flooded.crew.start()
+    until(lambda: flooded.taken == [101])
+    assert flooded.crew._next_source(time.monotonic()) is None
+    until(lambda: flooded.taken == [101, 1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_lead_is_left_waiting_whatever_comes_when(seed: int) -> None:
+    """Leads of several sources come in bursts, wait for somebody for some time or none: all of them are begun."""
+    chance = random.Random(seed)
+    stopping, done = threading.Event(), Counter[LeadId]()
+    plan = {LeadId(n): (chance.choice([0, 0, 0.001, 0.03]), chance.random() < 0.3) for n in range(400)}
+
+    def work(lead_id: LeadId, step: local._Step) -> None:
+        seconds, is_busy = plan[lead_id]
+        with contextlib.nullcontext() if is_busy else step:
+            time.sleep(seconds)
+        done[lead_id] += 1
+
+    one = local._Crew("test", 6, 2, work, stopping)
+    one.start()
+    for lead_id in plan:
+        one.add(lead_id, chance.choice(["a", "a", "a", "b", "c", local.NO_SOURCE]))
+        if chance.random() < 0.05:
+            time.sleep(chance.choice([0.001, 0.05]))
+    until(lambda: len(done) == len(plan))
+    assert set(done.values()) == {1}
+    stopping.set()
+    one.release()
+    assert one.join(time.monotonic() + 5)
 
 
 def test_a_lead_that_has_been_at_work_for_long_must_be_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
