@@ -410,11 +410,9 @@ class _Crew:
 
     def _quiet_source(self, below: int, longest: int = MOST_WAITING) -> str | None:
         """One of which fewer leads are under way than so many, and no more wait."""
-        if not self._lanes.keys() - {NO_SOURCE}:
-            return None
         under_way = Counter(step.source for step in self._at_work)
-        quiet = (one for one, lane in self._lanes.items() if len(lane) <= longest and under_way[one] < below)
-        return next((one for one in quiet if one != NO_SOURCE), None)
+        named = ((one, lane) for one, lane in self._lanes.items() if one != NO_SOURCE)
+        return next((one for one, lane in named if len(lane) <= longest and under_way[one] < below), None)
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from integration.ledger.turns import TurnLock
 
@@ -16,6 +18,17 @@ def waiting(lock: TurnLock, count: int) -> None:
         time.sleep(0.001)
 
 
+def in_line(lock: TurnLock, go: Callable[[Any], None], names: Iterable[object]) -> None:
+    """Let them come one after the other to the held lock, then release it, and wait until all have gone."""
+    threads = [threading.Thread(target=go, args=(name,)) for name in names]
+    for n, thread in enumerate(threads):
+        thread.start()
+        waiting(lock, n + 1)
+    lock.release()
+    for thread in threads:
+        thread.join()
+
+
 def test_who_comes_first_goes_first() -> None:
     lock = TurnLock()
     assert lock.acquire(timeout=1)
@@ -26,13 +39,7 @@ def test_who_comes_first_goes_first() -> None:
         went.append(n)
         lock.release()
 
-    threads = [threading.Thread(target=go, args=(n,)) for n in range(8)]
-    for n, thread in enumerate(threads):
-        thread.start()
-        waiting(lock, n + 1)
-    lock.release()
-    for thread in threads:
-        thread.join()
+    in_line(lock, go, range(8))
     assert went == list(range(8))
     assert lock.acquire(timeout=0)
 
@@ -70,13 +77,7 @@ def test_the_urgent_go_first_and_never_keep_the_others_out() -> None:
         lock.release()
 
     names = ["other 1", "other 2", *(f"urgent {n}" for n in range(1, 8))]
-    threads = [threading.Thread(target=go, args=(name,)) for name in names]
-    for n, thread in enumerate(threads):
-        thread.start()
-        waiting(lock, n + 1)
-    lock.release()
-    for thread in threads:
-        thread.join()
+    in_line(lock, go, names)
     first, then, rest = (names[2 + 3 * n : 5 + 3 * n] for n in range(3))
     assert went == [*first, "other 1", *then, "other 2", *rest]
 
