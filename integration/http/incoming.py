@@ -29,7 +29,6 @@ class Incoming:
         self._came = 0
         self._begun = bytearray()  # what came before the head was whole
         self._lines: list[tuple[str, str]] = []  # of the head that is coming in
-        self._refused = ""
         self._lenient = False  # about the ends of lines; the connection of such an answer is not kept
         self._parser = self._new_parser()
 
@@ -59,9 +58,7 @@ class Incoming:
             self._parser = self._new_parser()
             self._feed(bytes(self._begun))
         if not self.status and (len(self._begun) > HEAD_LIMIT or len(self._lines) > LINES_LIMIT):
-            self._refused = "a head without end"
-        if self._refused:
-            raise httptools.HttpParserError(self._refused)
+            raise httptools.HttpParserError("a head without end")
 
     def end(self, *, cut: bool) -> None:
         """Nothing more comes; `cut` where that was our doing."""
@@ -109,28 +106,28 @@ class Incoming:
         # In HTTP/1.0 llhttp lets keep-alive count for more than close.
         return self.status != 101 and coding in {"", "chunked"} and "close" not in self._said("connection")
 
-    # ---- called by llhttp; what is raised here would be lost ----------------------------------
+    # ---- called by llhttp, which stops at what is raised here and says HttpParserCallbackError ----
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # else a trailer
             self._lines.append((name.decode("latin-1"), value.decode("latin-1").strip(" \t")))
 
     def on_headers_complete(self) -> None:
-        if self.status or self._refused:
+        if self.status:
             return
         status = self._parser.get_status_code()
         if status < 100 or self._parser.get_http_version() not in {"1.0", "1.1"}:
-            self._refused = "no status or version that is known"
-        elif len(self._lines) > LINES_LIMIT:
-            self._refused = "a head of too many lines"
-        elif status >= 200 or status == 101:
+            raise httptools.HttpParserError("no status or version that is known")
+        if len(self._lines) > LINES_LIMIT:
+            raise httptools.HttpParserError("a head of too many lines")
+        if status >= 200 or status == 101:
             self.status = status
             self.headers = self._lines[::-1]
 
     def on_body(self, body: bytes) -> None:
         if not self.status:
-            self._refused = "a body before the answer"
-        elif not self.complete:
+            raise httptools.HttpParserError("a body before the answer")
+        if not self.complete:
             self.body += body
 
     def on_message_complete(self) -> None:
