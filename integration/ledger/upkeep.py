@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from integration.crash_points import reach
@@ -177,19 +178,25 @@ class Upkeep:
         reach("recover.committed")
         return Recovered(freed, unknown)
 
-    def due_leads(self, most: int = 1000, *, overdue_seconds: float = 0.0) -> dict[LeadId, str]:
+    def due_leads(
+        self, most: int = 1000, *, overdue_seconds: float = 0.0, but_of: Collection[str] = ()
+    ) -> dict[LeadId, str]:
         """Leads that may be moved now, with their sources: the oldest first, and of a long list each source's oldest.
 
-        With `overdue_seconds` only those that might have been moved so long ago.
+        With `overdue_seconds` only those that might have been moved so long ago; none of the sources `but_of`.
         """
-        return self._due(_LEADS_OVERDUE if overdue_seconds else _LEADS_DUE, most, milliseconds(overdue_seconds))
+        due = _LEADS_OVERDUE if overdue_seconds else _LEADS_DUE
+        return self._due(due, most, but_of, milliseconds(overdue_seconds))
 
-    def due_writebacks(self, most: int = 1000) -> dict[LeadId, str]:
+    def due_writebacks(self, most: int = 1000, *, but_of: Collection[str] = ()) -> dict[LeadId, str]:
         """Leads whose result the CRM may be told now, with their sources, chosen in the same way."""
-        return self._due(_WRITEBACKS_DUE, most)
+        return self._due(_WRITEBACKS_DUE, most, but_of)
 
-    def _due(self, due: str, most: int, overdue: int = 0) -> dict[LeadId, str]:
-        values = {"most": most, "overdue": overdue}
+    def _due(self, due: str, most: int, but_of: Collection[str], overdue: int = 0) -> dict[LeadId, str]:
+        without = {f"but_{n}": source for n, source in enumerate(but_of)}
+        if without:
+            due += f" AND source NOT IN ({', '.join(f':{name}' for name in without)})"
+        values = {"most": most, "overdue": overdue, **without}
         with self._database.read() as tx:
             rows = tx.all(f"{due} ORDER BY place LIMIT :most", values)
             if len(rows) == most:  # one source's backlog may hide another's lead; to look for it costs ten times more

@@ -25,11 +25,13 @@ LONGEST_PAUSE_SECONDS = 10.0  # between two looks while the database is away
 RECORD_EVERY_SECONDS = 0.1  # while stopping
 MOST_KNOWN = 64  # leads that are held with their bodies: a backlog stays in the database
 MOST_WAITING = 2000  # of one source: what comes beyond is found in the ledger when its turn is near
+ENOUGH_WAITING = 500  # of one source: as long as so many wait, no more of them are looked for
 MORE_THREADS_SHARE = 4  # one thread in so many, beyond those that any source may have
 DIALS_AT_ONCE = 3  # of one source that nobody is waited for; with more a burst takes longer, on PostgreSQL by a sixth
 WRITEBACKS_AT_ONCE = 1
 A_FLOOD = 10  # leads of one source that wait to be begun
 COURTESY_SECONDS = 60.0  # so long after another source's lead a flood leaves room for the next one
+COURTESY_SHARE = 4  # one part in so many is what a flood's leads then take of the time, and the rest is left free
 LONGEST_COURTESY_SECONDS = 1.0  # without one lead of the flood
 PATIENCE_SECONDS = 0.02  # while a dialer or a CRM takes longer for once, another lead is begun
 QUICK_SECONDS = 0.01  # of one that always takes longer it is known beforehand, and another lead is begun at once
@@ -178,12 +180,12 @@ class LocalRunner:
             self._may_wait_by_other_rules = False
         for lead_id, source in self._due_leads().items():
             self._dials.add(lead_id, source)
-        for lead_id, source in self._ledger.upkeep.due_writebacks().items():
+        for lead_id, source in self._ledger.upkeep.due_writebacks(but_of=self._writebacks.well_filled()).items():
             self._writebacks.add(lead_id, source)
 
     def _due_leads(self) -> dict[LeadId, str]:
         if not self._is_woken:
-            return self._ledger.upkeep.due_leads()
+            return self._ledger.upkeep.due_leads(but_of=self._dials.well_filled())
         # A queue that is full keeps every thread at work, and its leads are overdue without being forgotten.
         free = self._dials.free_threads()
         return self._ledger.upkeep.due_leads(free, overdue_seconds=OVERDUE_SECONDS) if free > 0 else {}
@@ -244,7 +246,8 @@ class _Crew:
     Most of them are there to wait for somebody else. Where nobody has to be waited for, a few get more done than all,
     who would pull the interpreter's lock and the database from each other's hands. So of a flood only `busy_at_once`
     leads are begun, and the next when one of them has ended, or waits; one of a source of which nothing is under way
-    is begun at once. While such leads come, a flood is worked off one by one: it would take the whole machine.
+    is begun at once. While such leads come, a flood is worked off one by one and rests, else it takes the whole machine
+    and the next quiet lead, its database and its sender wait for a processor.
     """
 
     def __init__(
@@ -262,6 +265,7 @@ class _Crew:
         self._waiting: dict[LeadId, list[Ended]] = {}  # and whom to tell
         self._at_work: set[_Step] = set()
         self._flood_at = 0.0  # when a lead of a flood was begun
+        self._latest_cost = 0.0  # seconds of processor time that a lead took here
         self._latest_waits: deque[float] = deque(maxlen=LATEST)
         self._seen_quiet: dict[str, float] = {}  # when a source's last waiting lead was begun, and no other was at work
         self._is_watched = False  # a thread looks from time to time whether another lead may be begun
@@ -293,6 +297,11 @@ class _Crew:
             if not self._is_watched or self._next_source(time.monotonic()) is not None:
                 self._changed.notify()
 
+    def well_filled(self) -> list[str]:
+        """The sources of which enough leads wait here. To find the same ones again in a long backlog takes long."""
+        with self._changed:
+            return [one for one, lane in self._lanes.items() if len(lane) >= ENOUGH_WAITING]
+
     def free_threads(self) -> int:
         """How many threads have nothing to do, and nothing waits for."""
         with self._changed:
@@ -323,6 +332,7 @@ class _Crew:
         while (taken := self._take()) is not None:
             lead_id, step, told = taken
             done = False
+            began = time.thread_time()
             try:
                 self._work(lead_id, step)
                 done = True
@@ -334,6 +344,7 @@ class _Crew:
             finally:
                 with self._changed:
                     self._at_work.remove(step)
+                    self._latest_cost = time.thread_time() - began
                     if step.waited_seconds is not None:
                         self._latest_waits.append(step.waited_seconds)
                 _tell(told, done=done)
@@ -370,7 +381,8 @@ class _Crew:
         if self._is_watched or not self._lanes or len(self._at_work) >= self._size:
             self._changed.wait()
         else:
-            changes_at = min((until for step in self._at_work if (until := step.counts_until) > now), default=now)
+            coming = [step.counts_until for step in self._at_work] + [self._flood_rests_until()]
+            changes_at = min((at for at in coming if at > now), default=now)
             self._is_watched = True
             self._changed.wait(min(changes_at - now, PATIENCE_SECONDS))  # who begins to wait now does so for longer
             self._is_watched = False
@@ -390,23 +402,31 @@ class _Crew:
             return None
         if len(self._at_work) >= self._size:
             return self._quiet_source(below=self._more)
-        first = next(iter(self._lanes))
         busy = sum(step.counts_until > now for step in self._at_work)
-        if busy < self._most_busy(first, now):
-            return first
-        may_wait = now - self._flood_at < LONGEST_COURTESY_SECONDS
-        return self._quiet_source(below=1, longest=A_FLOOD - 1 if may_wait else MOST_WAITING)
+        for source in self._lanes:
+            if busy < self._most_busy(source, now):
+                return source
+        return self._quiet_source(below=1, longest=A_FLOOD - 1 if self._may_wait(now) else MOST_WAITING)
 
     def _most_busy(self, source: str, now: float) -> int:
         """How many leads may be busy, one of this source included."""
-        if source == NO_SOURCE or len(self._lanes[source]) < A_FLOOD:
+        if source == NO_SOURCE or len(self._lanes[source]) < A_FLOOD or not self._may_wait(now):
             return self._busy_at_once
         others = (
             at
             for other, at in self._seen_quiet.items()
             if other != source and len(self._lanes.get(other, ())) < A_FLOOD  # which is quiet no more
         )
-        return 1 if now - max(others, default=-math.inf) < COURTESY_SECONDS else self._busy_at_once
+        if now - max(others, default=-math.inf) >= COURTESY_SECONDS:
+            return self._busy_at_once
+        return 0 if now < self._flood_rests_until() else 1
+
+    def _may_wait(self, now: float) -> bool:
+        """Whether a flood has had a lead begun lately."""
+        return now - self._flood_at < LONGEST_COURTESY_SECONDS
+
+    def _flood_rests_until(self) -> float:
+        return self._flood_at + min(COURTESY_SHARE * self._latest_cost, LONGEST_COURTESY_SECONDS)
 
     def _quiet_source(self, below: int, longest: int = MOST_WAITING) -> str | None:
         """One of which fewer leads are under way than so many, and no more wait."""

@@ -126,6 +126,8 @@ def live(world: World) -> None:
     ledger.upkeep.due_leads(1)
     ledger.upkeep.due_leads(1, overdue_seconds=5.0)
     ledger.upkeep.due_writebacks(1)
+    ledger.upkeep.due_leads(1, but_of=["flood"])
+    ledger.upkeep.due_writebacks(1, but_of=["flood"])
     ledger.upkeep.somebody_works()
     under_the_house(world)
     ledger.reading.story(called)

@@ -104,6 +104,19 @@ def test_what_is_due_comes_oldest_first_and_not_all_at_once(world: World) -> Non
     assert list(world.ledger.upkeep.due_leads(most=2)) == leads[1:3]
 
 
+def test_sources_of_which_enough_is_known_are_not_looked_for(world: World) -> None:
+    leads = [world.lead() for _ in range(3)]
+    world.sql("UPDATE lead SET source = 'flood' WHERE id = :id", id=leads[0])
+    world.sql("UPDATE lead SET source = 'other' WHERE id = :id", id=leads[1])
+    upkeep = world.ledger.upkeep
+    assert upkeep.due_leads(but_of=["flood"]) == {leads[1]: "other", leads[2]: "crm"}
+    assert upkeep.due_leads(1, but_of=["flood", "other"]) == {leads[2]: "crm"}
+    world.sql("UPDATE lead SET state = 'parked'")
+    for lead_id in leads:
+        world.ledger.people.give_up(lead_id, by="a person")
+    assert upkeep.due_writebacks(but_of=["flood"]) == {leads[1]: "other", leads[2]: "crm"}
+
+
 def test_workers_that_died_long_ago_are_forgotten(world: World) -> None:
     world.ledger.upkeep.heartbeat("old")
     world.sql("UPDATE worker SET heartbeat_at = heartbeat_at - 86400001")

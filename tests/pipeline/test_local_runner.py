@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -534,6 +535,62 @@ def test_a_flood_beside_a_source_that_is_heard_of_now_and_then_is_worked_off_one
     assert flooded.taken == [1, 102], "while the quiet source's lead is busy, nothing of the flood is begun"
     flooded.may_end[LeadId(102)].set()
     until(lambda: flooded.taken == [1, 102, 2, 3])  # what is left is no flood any more
+
+
+def test_a_flood_rests_after_each_lead_while_others_are_heard_of(
+    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests as often as long as a lead costs of the processor's time."""
+    cost = 0.1
+    clock = itertools.count(step=cost)
+    monkeypatch.setattr(local.time, "thread_time", lambda: next(clock))
+    flooded.add(range(201, 221), "flood")
+    flooded.crew._seen_quiet["quiet"] = time.monotonic()
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1])
+    flooded.may_end[LeadId(1)].set()
+    until(lambda: not flooded.crew._at_work)
+    rests_until = flooded.crew._flood_at + local.COURTESY_SHARE * cost
+    flooded.add([101], "quiet")
+    until(lambda: flooded.taken == [1, 101])
+    flooded.may_end[LeadId(101)].set()
+    flooded.add([301], "third")
+    until(lambda: flooded.taken == [1, 101, 301])
+    flooded.may_end[LeadId(301)].set()
+    assert time.monotonic() < rests_until
+    until(lambda: flooded.taken == [1, 101, 301, 2])
+    assert time.monotonic() >= rests_until
+
+
+def test_a_flood_rests_no_longer_than_a_second(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LONGEST_COURTESY_SECONDS", 0.2)
+    flooded.crew._latest_cost = 60.0
+    flooded.crew._flood_at = time.monotonic()
+    flooded.crew._seen_quiet["quiet"] = time.monotonic()
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1])
+
+
+def test_sources_of_which_enough_leads_wait_are_not_looked_for(stage: Stage) -> None:
+    with patch.object(local, "ENOUGH_WAITING", 3), patch.object(local, "LOOK_EVERY_SECONDS", 0.05):
+        runner = made(stage)
+        leads = [stage.lead() for _ in range(6)]
+        assert runner._dials.well_filled() == []
+        for lead_id in leads[:3]:
+            runner.wake(fresh(stage, lead_id))
+            runner._writebacks.add(lead_id, "crm")
+        assert runner._dials.well_filled() == ["crm"]
+        looked = [(stage.ledger.upkeep, "due_leads"), (stage.ledger.upkeep, "due_writebacks")]
+        with contextlib.ExitStack() as stack:
+            leads_due, writebacks_due = (
+                stack.enter_context(patch.object(on, name, return_value={})) for on, name in looked
+            )
+            runner._look_once()
+        leads_due.assert_called_once_with(but_of=["crm"])
+        writebacks_due.assert_called_once_with(but_of=["crm"])
+        runner.start()
+        until(lambda: all(is_told(stage, lead_id) for lead_id in leads))
+        assert runner.stop(5.0)
 
 
 def test_a_flood_has_all_the_room_when_nobody_else_was_heard_of_for_a_while(flooded: Workshop) -> None:
