@@ -18,6 +18,7 @@ import secrets
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ CHUNK = 5000  # old leads in one transaction, which must not take long
 BATCH = 1000  # the most events that one message may bring
 QUIET_FIRST = 50_000  # of the numbers: from here on the quiet sources' own
 DIAL_MS = 60
+FLOOD_SENDERS = 20
 PACE_SECONDS = 0.04  # between two leads of quiet sources
 WAITING = "SELECT COUNT(*) AS n FROM lead WHERE state IN ('received', 'waiting', 'ready', 'claimed', 'dialing')"
 
@@ -60,13 +62,14 @@ class Plan:
     """How much of each."""
 
     flood: int = 10_000
+    webhooks_beside: int = 200  # leads of a quiet source while a flood comes in
     backlog: int = 100_000
     old: int = 1_000_000
     quiet: int = 300  # leads of a quiet source, for each figure
     paced: int = 400
 
 
-QUICK = Plan(flood=2000, backlog=10_000, old=100_000, quiet=60, paced=100)
+QUICK = Plan(flood=2000, webhooks_beside=40, backlog=10_000, old=100_000, quiet=60, paced=100)
 
 
 class Stand:
@@ -239,6 +242,32 @@ def a_flood(stand: Stand, urls: Iterator[str], plan: Plan) -> dict[str, float]:
     }
 
 
+def a_flood_of_webhooks(stand: Stand, urls: Iterator[str], plan: Plan) -> dict[str, float]:
+    """The same while the flood comes in, a webhook for each lead, from senders that wait for their answers alone."""
+    flooded, calm = stand.serve("flooded server", next(urls)), stand.serve("calm server", next(urls))
+    stand.sandbox.reset(DIAL_MS)
+    (alone,) = stand.in_turns([calm], plan.quiet)
+    came: list[tuple[int, int, float, float]] = []
+    order = {"senders": FLOOD_SENDERS}
+    flood = threading.Thread(target=lambda: came.extend(stand.load.fire(flooded.system, range(plan.flood), **order)))
+    flood.start()
+    under, beside = stand.in_turns([flooded, calm], plan.webhooks_beside)
+    is_over = not flood.is_alive()
+    flood.join()
+    if is_over:
+        raise BenchError("the flood was over before the quiet source's leads were")
+    if any(status != 200 for _, status, _, _ in came):
+        raise BenchError("a webhook of the flood was refused")
+    return {
+        **named("alone", alone),
+        **named("flooded", under),
+        **named("beside", beside),
+        **named("flood", points("ack", [answered - begun for _, _, begun, answered in came])),
+        "dial_p99_times_alone": under["dial_p99_ms"] / alone["dial_p99_ms"],
+        "dial_p99_times_beside": under["dial_p99_ms"] / beside["dial_p99_ms"],
+    }
+
+
 def hanging(stand: Stand, server: Server, plan: Plan) -> dict[str, float]:
     """Acknowledgements at 50/s while dialer and CRM take every request and answer none."""
     stand.sandbox.reset(0)
@@ -326,7 +355,7 @@ def grow_old(url: str, count: int) -> None:
 @contextlib.contextmanager
 def databases(kind: str, folder: Path) -> Iterator[Iterator[str]]:
     """Empty ledgers, one after the other."""
-    names = [f"ledger{n}" for n in range(5)]
+    names = [f"ledger{n}" for n in range(7)]
     if kind == "sqlite":
         urls = {name: f"sqlite:///{folder / name}.db" for name in names}
         for url in urls.values():
@@ -347,11 +376,15 @@ def databases(kind: str, folder: Path) -> Iterator[Iterator[str]]:
 
 def aims(result: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """What was wanted, what was reached, and whether that is enough."""
-    flood, hang, backlog, age = (result[name] for name in ("flood", "hanging", "backlog", "old_age"))
+    flood, webhooks, hang, backlog, age = (
+        result[name] for name in ("flood", "webhooks", "hanging", "backlog", "old_age")
+    )
     grown = backlog["memory_with_all_mb"] / backlog["memory_with_5000_mb"]
     wanted = [
         ("a lead beside a flood, p99 until its call, times its normal", 2.0, flood["dial_p99_times_alone"]),
         ("the same, times that of a server beside it without the flood", 2.0, flood["dial_p99_times_beside"]),
+        ("a lead while a flood comes in, p99 until its call, times its normal", 2.0, webhooks["dial_p99_times_alone"]),
+        ("the same, times that of a server beside it", 2.0, webhooks["dial_p99_times_beside"]),
         ("an answer while dialer and CRM hang, p99, ms", 250.0, hang["ack_p99_ms"]),
         ("memory with the whole backlog, times that with 5,000 leads", 1.15, grown),
         ("an answer of an old ledger, p50, times that of an empty one", 1.25, age["ack_p50_times_young"]),
@@ -371,11 +404,13 @@ def measure(kind: str, plan: Plan) -> dict[str, Any]:
             with Stand(folder) as stand:
                 flood = a_flood(stand, urls, plan)
             with Stand(folder) as stand:
+                webhooks = a_flood_of_webhooks(stand, urls, plan)
+            with Stand(folder) as stand:
                 server = stand.serve("server", next(urls))
                 hang, backlog = hanging(stand, server, plan), a_backlog(server, plan)
             with Stand(folder) as stand:
                 age = old_age(stand, urls, plan)
-        return {"flood": flood, "hanging": hang, "backlog": backlog, "old_age": age}
+        return {"flood": flood, "webhooks": webhooks, "hanging": hang, "backlog": backlog, "old_age": age}
 
 
 def main() -> int:

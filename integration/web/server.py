@@ -16,6 +16,7 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 from flask import Flask
@@ -24,9 +25,10 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, InternalServerError
 
+from integration.crew import NO_SOURCE, Crew, Manners, Step
 from integration.web.app import PLAIN_HEADERS, RETRY_AFTER_SECONDS, constant_answer
 from integration.web.heads import what_is_wrong
 from integration.web.health import ALIVE
@@ -40,11 +42,15 @@ HEADER_LIMIT = 16 * 1024
 CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems; half of them are a crowd
 OTHER_FILES = 100  # of the database, of calls and of write-backs
 CROWDED_SECONDS = 1.0  # but none before it has waited so long
+TURNS = Manners(at_once=4, longest_busy_seconds=0.02, flood=4, courtesy_share=3)
 BODY_BUDGET = 64 * 1024 * 1024  # bytes that all bodies together may hold before a web thread has them
 
 
 class WebServer:
-    """Serves an application from the calling thread until `stop`."""
+    """Serves an application from the calling thread until `stop`.
+
+    `doors` are the paths that take turns; all the others have one turn together.
+    """
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class WebServer:
         port: int,
         threads: int,
         *,
+        doors: Collection[str] = (),
         request_seconds: float = REQUEST_SECONDS,
         body_budget: int = BODY_BUDGET,
     ) -> None:
@@ -74,8 +81,7 @@ class WebServer:
             log_socket_errors=False,
             expose_tracebacks=False,
         )
-        self._dispatcher = ThreadedTaskDispatcher()
-        self._dispatcher.set_thread_count(threads)
+        self._dispatcher = _Dispatcher(threads, frozenset(doors))
         self._map: dict[int, Any] = {}
         self._server = _Server(app, self._map, dispatcher=self._dispatcher, adj=settings)
         self._server.body_budget = body_budget
@@ -174,6 +180,33 @@ def _is_busy(channel: _Channel) -> bool:
     if channel.lingers_since is not None:
         return False
     return bool(channel.requests or channel.total_outbufs_len or channel.request is not None or _has_news(channel))
+
+
+class _Dispatcher:
+    """Has requests answered by web threads: those of each door in turn, and few of a flood's at once.
+
+    Stands in the place of the library's `ThreadedTaskDispatcher`, which has them answered as they come.
+    """
+
+    def __init__(self, threads: int, doors: frozenset[str]) -> None:
+        self._doors = doors
+        self._crew: Crew[_Channel] = Crew("web", threads, TURNS, _serve)
+        self._crew.start()
+
+    def add_task(self, channel: _Channel) -> None:
+        path = channel.requests[0].path
+        self._crew.add(channel, path if path in self._doors else NO_SOURCE)
+
+    def shutdown(self, timeout: float) -> None:
+        left = self._crew.release()
+        self._crew.join(time.monotonic() + timeout)
+        for channel in left:
+            channel.cancel()
+
+
+def _serve(channel: _Channel, _: Step) -> bool:
+    channel.service()
+    return True
 
 
 class _Parser(HTTPRequestParser):

@@ -200,10 +200,16 @@ MUTANTS = {
         "tests/ledger/test_database.py::test_a_failure_among_statements_that_travel_together_spoils_no_connection",
     ),
     "one source after the other": Mutant(
-        "integration/runner/local.py",
+        "integration/crew.py",
         "self._lanes[source] = lane  # to the end\n",
         "self._lanes[source] = lane\n                    self._lanes.move_to_end(source, last=False)\n",
-        "tests/pipeline/test_local_runner.py::test_a_source_that_floods_delays_another_by_one_lead_each_time",
+        "tests/unit/test_crew.py::test_a_source_that_floods_delays_another_by_one_lead_each_time",
+    ),
+    "webhooks as they come": Mutant(
+        "integration/web/server.py",
+        "path if path in self._doors else NO_SOURCE",
+        "NO_SOURCE",
+        "tests/web/test_turns.py::test_a_source_is_answered_beside_a_flood_at_once",
     ),
     "one candidate zone is enough": Mutant(
         "integration/house/windows.py",

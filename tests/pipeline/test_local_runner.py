@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
 
+from integration.crew import PATIENCE_SECONDS, Step
 from integration.dialers import Ticket
 from integration.ledger import LeadWork, LedgerUnavailable, upkeep
 from integration.model import CallRequest, Decision, LeadId, LeadState, Next, Outcome, Reason
@@ -46,6 +44,10 @@ def fresh(stage: Stage, lead_id: LeadId) -> LeadWork:
     work = stage.ledger.calls.take(lead_id)
     assert work is not None
     return work
+
+
+def a_step() -> Step:
+    return Step("crm", time.monotonic(), PATIENCE_SECONDS, lambda: None)
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -249,11 +251,11 @@ def test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker(stage: 
 
 def test_a_write_back_that_finds_no_place_in_the_queue_is_left_to_whoever_has_one(stage: Stage) -> None:
     stage.pipeline = stage.built(leases_ahead=True)
-    runner = made(stage)
+    with patch.object(local, "WRITEBACKS", replace(local.WRITEBACKS, most_waiting=1)):
+        runner = made(stage)
     leads = [stage.lead() for _ in range(3)]
-    with patch.object(local, "MOST_WAITING", 1):
-        for lead_id in leads:
-            runner._advance(lead_id, a_step())
+    for lead_id in leads:
+        runner._advance(lead_id, a_step())
     assert list(stage.ledger.upkeep.due_writebacks()) == leads[1:]
     assert list(stage.pipeline._leased) == leads[:1]
     runner.halt()
@@ -335,251 +337,15 @@ def test_a_runner_does_not_start_without_its_database(stage: Stage) -> None:
         made(stage).start()
 
 
-def crew(taken: list[LeadId], stopping: threading.Event) -> local._Crew:
-    return local._Crew("test", 1, 1, lambda lead_id, _: taken.append(lead_id), stopping)
-
-
-def test_a_source_that_floods_delays_another_by_one_lead_each_time() -> None:
-    taken: list[LeadId] = []
-    stopping = threading.Event()
-    one = crew(taken, stopping)
-    for n in range(1, 1001):
-        one.add(LeadId(n), "flood")
-    for n in (2001, 2002):
-        one.add(LeadId(n), "other")
-    one.add(LeadId(3001), "third")
-    one.start()
-    until(lambda: len(taken) == 1003)
-    assert taken[:7] == [1, 2001, 3001, 2, 2002, 3, 4]
-    stopping.set()
-    one.release()
-    assert one.join(time.monotonic() + 5)
-
-
-def test_a_source_whose_calls_all_hang_does_not_hold_up_another() -> None:
-    taken: list[LeadId] = []
-    stopping, may_end = threading.Event(), threading.Event()
-
-    def work(lead_id: LeadId, step: local._Step) -> None:
-        taken.append(lead_id)
-        if step.source != "other":
-            with step:
-                assert may_end.wait(5)
-
-    one = local._Crew("test", 4, 2, work, stopping)
-    one.start()
-    for n in range(1, 11):
-        one.add(LeadId(n), "flood")
-        one.add(LeadId(10 + n), local.NO_SOURCE)
-    until(lambda: len(taken) == 4)
-    for n in (2001, 2002, 2003):
-        one.add(LeadId(n), "other")
-    until(lambda: len(taken) == 7)
-    assert taken[4:] == [2001, 2002, 2003]
-    assert one.free_threads() < 0
-    may_end.set()
-    until(lambda: len(taken) == 23)
-    assert one.free_threads() == 4
-    stopping.set()
-    one.release()
-    assert one.join(time.monotonic() + 5)
-
-
-def a_step() -> local._Step:
-    return local._Step("crm", time.monotonic(), local.PATIENCE_SECONDS, lambda: None)
-
-
-class Workshop:
-    """A crew whose steps end, or begin to wait for somebody, when the test says so."""
-
-    def __init__(self, size: int, busy_at_once: int, *, start: bool = True) -> None:
-        self.taken: list[LeadId] = []
-        self.steps: dict[LeadId, local._Step] = {}
-        self.may_end: dict[LeadId, threading.Event] = {}
-        self.stopping = threading.Event()
-        self.crew = local._Crew("test", size, busy_at_once, self._work, self.stopping)
-        if start:
-            self.crew.start()
-
-    def _work(self, lead_id: LeadId, step: local._Step) -> None:
-        self.steps[lead_id] = step
-        self.may_end[lead_id] = threading.Event()
-        self.taken.append(lead_id)
-        assert self.may_end[lead_id].wait(5)
-
-    def add(self, numbers: Iterable[int], source: str) -> None:
-        for n in numbers:
-            self.crew.add(LeadId(n), source)
-
-    def close(self) -> None:
-        self.stopping.set()
-        self.crew.release()
-        for event in self.may_end.values():
-            event.set()
-        assert self.crew.join(time.monotonic() + 5)
-
-
-@pytest.fixture
-def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """Eight threads, two of which may be busy; nobody is thought to wait merely because of the time."""
-    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 60.0)
-    shop = Workshop(8, 2)
-    yield shop
-    shop.close()
-
-
-def test_of_a_flood_no_more_leads_are_begun_than_can_be_worked_on(workshop: Workshop) -> None:
-    workshop.add(range(1, 11), "flood")
-    until(lambda: len(workshop.taken) == 2)
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert workshop.taken == [1, 2]
-    workshop.may_end[LeadId(1)].set()
-    until(lambda: workshop.taken == [1, 2, 3])
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert workshop.taken == [1, 2, 3]
-
-
-def test_while_somebody_else_is_waited_for_the_next_lead_is_begun(workshop: Workshop) -> None:
-    workshop.add(range(1, 11), "flood")
-    until(lambda: len(workshop.taken) == 2)
-    workshop.steps[LeadId(1)].__enter__()
-    until(lambda: workshop.taken == [1, 2, 3])
-    for n in (2, 3):
-        workshop.steps[LeadId(n)].__enter__()
-    until(lambda: workshop.taken == [1, 2, 3, 4, 5])
-    for n in (4, 5):
-        workshop.steps[LeadId(n)].__enter__()
-    until(lambda: workshop.taken == [1, 2, 3, 4, 5, 6, 7])
-    workshop.steps[LeadId(4)].__exit__()  # is busy again, and so are 6 and 7
-    workshop.steps[LeadId(6)].__enter__()
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert len(workshop.taken) == 7
-
-
-def test_for_a_dialer_that_is_always_slow_nobody_has_patience(workshop: Workshop) -> None:
-    workshop.crew._latest_waits.extend([0.06] * local.LATEST)
-    workshop.add(range(1, 31), "flood")
-    until(lambda: len(workshop.taken) == 2)
-    with patch.object(local, "PATIENCE_SECONDS", 60.0):
-        for n in (1, 2, 3):
-            workshop.steps[LeadId(n)].__enter__()
-            until(lambda n=n: len(workshop.taken) == 2 + n)  # type: ignore[misc]
-    time.sleep(0.03)
-    workshop.steps[LeadId(1)].__exit__()
-    workshop.may_end[LeadId(1)].set()
-    until(lambda: len(workshop.crew._at_work) == 4)
-    assert 0.03 <= workshop.crew._latest_waits[-1] < 5.0
-
-
-def test_one_quick_answer_brings_the_patience_back(workshop: Workshop) -> None:
-    workshop.crew._latest_waits.extend([0.06] * local.LATEST)
-    assert workshop.crew._patience_seconds() == 0.0
-    workshop.add([1], "crm")
-    until(lambda: workshop.taken == [1])
-    with workshop.steps[LeadId(1)]:
-        pass
-    workshop.may_end[LeadId(1)].set()
-    until(lambda: not workshop.crew._at_work)
-    assert workshop.crew._patience_seconds() == local.PATIENCE_SECONDS
-
-
-def test_a_wait_that_is_over_soon_lets_nobody_in(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "PATIENCE_SECONDS", 0.4)
-    workshop.add(range(1, 11), "flood")
-    until(lambda: len(workshop.taken) == 2)
-    for _ in range(10):
-        with workshop.steps[LeadId(1)]:
-            time.sleep(0.06)
-    assert workshop.taken == [1, 2]
-
-
-def test_a_single_lead_is_noted_as_one_of_a_quiet_source(workshop: Workshop) -> None:
-    workshop.add([101], "quiet")
-    workshop.add([201], local.NO_SOURCE)
-    until(lambda: len(workshop.taken) == 2)
-    assert list(workshop.crew._seen_quiet) == ["quiet"]
-
-
-def test_a_quiet_sources_lead_is_begun_beside_a_flood_at_once(workshop: Workshop) -> None:
-    workshop.add(range(1, 11), "flood")
-    until(lambda: len(workshop.taken) == 2)
-    workshop.add([101, 102], "quiet")
-    workshop.add([201], "third")
-    until(lambda: workshop.taken == [1, 2, 101, 201])
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert workshop.taken == [1, 2, 101, 201]
-    workshop.may_end[LeadId(101)].set()
-    until(lambda: workshop.taken == [1, 2, 101, 201, 102])
-
-
-@pytest.fixture
-def flooded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    """The same, where a flood waits before anybody begins."""
-    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 60.0)
-    shop = Workshop(8, 2, start=False)
-    shop.add(range(1, local.A_FLOOD + 2), "flood")
-    yield shop
-    shop.close()
-
-
-def test_a_flood_beside_a_source_that_is_heard_of_now_and_then_is_worked_off_one_by_one(flooded: Workshop) -> None:
-    flooded.crew._seen_quiet["quiet"] = time.monotonic()
-    flooded.crew.start()
-    until(lambda: flooded.taken == [1])
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert flooded.taken == [1]
-    flooded.add([102], "quiet")
-    until(lambda: flooded.taken == [1, 102])
-    flooded.may_end[LeadId(1)].set()
-    time.sleep(5 * local.PATIENCE_SECONDS)
-    assert flooded.taken == [1, 102], "while the quiet source's lead is busy, nothing of the flood is begun"
-    flooded.may_end[LeadId(102)].set()
-    until(lambda: flooded.taken == [1, 102, 2, 3])  # what is left is no flood any more
-
-
-def test_a_flood_rests_after_each_lead_while_others_are_heard_of(
-    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It rests as often as long as a lead costs of the processor's time."""
-    cost = 0.1
-    clock = itertools.count(step=cost)
-    monkeypatch.setattr(local.time, "thread_time", lambda: next(clock))
-    flooded.add(range(201, 221), "flood")
-    flooded.crew._seen_quiet["quiet"] = time.monotonic()
-    flooded.crew.start()
-    until(lambda: flooded.taken == [1])
-    flooded.may_end[LeadId(1)].set()
-    until(lambda: not flooded.crew._at_work)
-    rests_until = flooded.crew._flood_at + local.COURTESY_SHARE * cost
-    flooded.add([101], "quiet")
-    until(lambda: flooded.taken == [1, 101])
-    flooded.may_end[LeadId(101)].set()
-    flooded.add([301], "third")
-    until(lambda: flooded.taken == [1, 101, 301])
-    flooded.may_end[LeadId(301)].set()
-    assert time.monotonic() < rests_until
-    until(lambda: flooded.taken == [1, 101, 301, 2])
-    assert time.monotonic() >= rests_until
-
-
-def test_a_flood_rests_no_longer_than_a_second(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LONGEST_COURTESY_SECONDS", 0.2)
-    flooded.crew._latest_cost = 60.0
-    flooded.crew._flood_at = time.monotonic()
-    flooded.crew._seen_quiet["quiet"] = time.monotonic()
-    flooded.crew.start()
-    until(lambda: flooded.taken == [1])
-
-
 def test_sources_of_which_enough_leads_wait_are_not_looked_for(stage: Stage) -> None:
     with patch.object(local, "ENOUGH_WAITING", 3), patch.object(local, "LOOK_EVERY_SECONDS", 0.05):
         runner = made(stage)
         leads = [stage.lead() for _ in range(6)]
-        assert runner._dials.well_filled() == []
+        assert runner._dials.filled(3) == []
         for lead_id in leads[:3]:
             runner.wake(fresh(stage, lead_id))
             runner._writebacks.add(lead_id, "crm")
-        assert runner._dials.well_filled() == ["crm"]
+        assert runner._dials.filled(3) == ["crm"]
         looked = [(stage.ledger.upkeep, "due_leads"), (stage.ledger.upkeep, "due_writebacks")]
         with contextlib.ExitStack() as stack:
             leads_due, writebacks_due = (
@@ -593,72 +359,8 @@ def test_sources_of_which_enough_leads_wait_are_not_looked_for(stage: Stage) -> 
         assert runner.stop(5.0)
 
 
-def test_a_flood_has_all_the_room_when_nobody_else_was_heard_of_for_a_while(flooded: Workshop) -> None:
-    flooded.crew._seen_quiet["quiet"] = time.monotonic() - local.COURTESY_SECONDS
-    flooded.crew._seen_quiet["flood"] = time.monotonic()
-    flooded.crew.start()
-    until(lambda: flooded.taken == [1, 2])
-
-
-def test_of_two_floods_neither_leaves_room_for_the_other(flooded: Workshop) -> None:
-    flooded.crew._seen_quiet.update(flood=time.monotonic(), another=time.monotonic())
-    flooded.add(range(101, 101 + 2 * local.A_FLOOD), "another")
-    flooded.crew.start()
-    until(lambda: flooded.taken == [1, 101])
-
-
-def test_a_flood_waits_for_others_for_a_second_and_no_longer(
-    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "LONGEST_COURTESY_SECONDS", 0.2)
-    flooded.crew._flood_at = time.monotonic()
-    flooded.crew._seen_quiet["quiet"] = time.monotonic()
-    flooded.add([101], "quiet")
-    flooded.crew._lanes.move_to_end("quiet", last=False)
-    flooded.crew.start()
-    until(lambda: flooded.taken == [101])
-    assert flooded.crew._next_source(time.monotonic()) is None
-    until(lambda: flooded.taken == [101, 1])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_no_lead_is_left_waiting_whatever_comes_when(seed: int) -> None:
-    """Leads of several sources come in bursts, wait for somebody for some time or none: all of them are begun."""
-    chance = random.Random(seed)
-    stopping, done = threading.Event(), Counter[LeadId]()
-    plan = {LeadId(n): (chance.choice([0, 0, 0.001, 0.03]), chance.random() < 0.3) for n in range(400)}
-
-    def work(lead_id: LeadId, step: local._Step) -> None:
-        seconds, is_busy = plan[lead_id]
-        with contextlib.nullcontext() if is_busy else step:
-            time.sleep(seconds)
-        done[lead_id] += 1
-
-    one = local._Crew("test", 6, 2, work, stopping)
-    one.start()
-    for lead_id in plan:
-        one.add(lead_id, chance.choice(["a", "a", "a", "b", "c", local.NO_SOURCE]))
-        if chance.random() < 0.05:
-            time.sleep(chance.choice([0.001, 0.05]))
-    until(lambda: len(done) == len(plan))
-    assert set(done.values()) == {1}
-    stopping.set()
-    one.release()
-    assert one.join(time.monotonic() + 5)
-
-
-def test_a_lead_that_has_been_at_work_for_long_must_be_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LONGEST_BUSY_SECONDS", 0.05)
-    workshop = Workshop(4, 1)
-    workshop.add(range(1, 11), "flood")
-    until(lambda: len(workshop.taken) == 4)
-    time.sleep(0.1)
-    assert workshop.taken == [1, 2, 3, 4], "as many as there are threads"
-    workshop.close()
-
-
 def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage) -> None:
-    with patch.object(local, "MOST_WAITING", 3):
+    with patch.object(local, "DIALS", replace(local.DIALS, most_waiting=3)):
         leads = [stage.lead() for _ in range(10)]
         runner = made(stage)
         for lead_id in leads:
@@ -673,7 +375,7 @@ def test_a_backlog_stays_in_the_ledger_and_every_lead_has_its_turn(stage: Stage)
 
 def test_leads_that_have_no_place_in_the_queue_are_not_held_with_their_bodies(stage: Stage) -> None:
     """Another process may move them, and then nobody here would ever ask for them."""
-    with patch.object(local, "MOST_WAITING", 3):
+    with patch.object(local, "DIALS", replace(local.DIALS, most_waiting=3)):
         leads = [fresh(stage, stage.lead()) for _ in range(10)]
         runner = made(stage)
         for lead in leads:
