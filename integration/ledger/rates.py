@@ -29,7 +29,8 @@ MOST_AT_ONCE = 500  # leads that are let in by one look
 _DOORKEEPER = "doorkeeper"
 
 _LOCK = "SELECT scope FROM limit_scope WHERE scope IN (:scope_0, :scope_1, :scope_2) ORDER BY scope {lock}"
-_MAKE = "INSERT INTO limit_scope (scope) VALUES (:scope) ON CONFLICT (scope) DO NOTHING"
+# It keeps a scope that another transaction made meanwhile, as `_LOCK` does, so that all are had in one order.
+_MAKE = "INSERT INTO limit_scope (scope) VALUES (:scope) ON CONFLICT (scope) DO UPDATE SET scope = excluded.scope"
 _LATEST = "SELECT at FROM limit_use WHERE scope = :scope ORDER BY at DESC LIMIT 1 OFFSET :others"
 _NOTE = "INSERT INTO limit_use (scope, at, attempt_id) VALUES (:scope, :at, :attempt_id)"
 _FORGET_OLD = "DELETE FROM limit_use WHERE scope = :scope AND at <= :old"
@@ -113,11 +114,8 @@ def _keep(tx: Tx, scopes: Sequence[str]) -> None:
     padded = [*scopes, "", ""][:3]
     names = {f"scope_{n}": scope for n, scope in enumerate(padded)}
     found = {row["scope"] for row in tx.all(_LOCK, names)}
-    missing = [scope for scope in scopes if scope not in found]
-    for scope in missing:
+    for scope in sorted(set(scopes) - found):  # its first call ever
         tx.add(_MAKE, {"scope": scope})
-    if missing:  # the first call ever of this scope
-        tx.all(_LOCK, names)
 
 
 @functools.cache

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import random
+import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from integration import crash_points
 from integration.ledger import Begun, SetBack, rates
-from integration.ledger.database import Tx
+from integration.ledger.database import Params, Row, Tx, open_database
 from integration.model import AttemptId, LeadId, LeadState, Limit, Limits, Outcome, Reason
 from tests.ledger.conftest import EAST, PLACED, UNCLEAR, WEST, World, refused
 from tests.ledger.test_calls import at_once
@@ -147,6 +149,60 @@ def test_of_two_that_count_at_once_the_second_sees_the_first(world: World) -> No
     finally:
         crash_points.disarm()
     assert sorted(isinstance(each, Begun) for each in found) == [False, True]
+
+
+class Halting:
+    """A transaction that halts once after its first look."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.has_looked, self.may_go_on = threading.Event(), threading.Event()
+
+    def all(self, sql: str, params: Params | None = None) -> list[Row]:
+        rows = self._tx.all(sql, params)
+        self.has_looked.set()
+        assert self.may_go_on.wait(5)
+        return rows
+
+    def add(self, sql: str, params: Params | None = None) -> None:
+        self._tx.add(sql, params)
+
+    def one(self, sql: str, params: Params | None = None) -> Row | None:
+        return self._tx.one(sql, params)
+
+
+def test_the_first_calls_ever_of_two_scopes_do_not_wait_for_each_other_in_a_circle(
+    migrated_postgres_url: str,
+) -> None:
+    """One has seen neither scope. Before it makes them another one holds the first, and has yet to make the second."""
+    database = open_database(migrated_postgres_url)
+    both, ended, halting = ["*", "account:east"], [], queue.SimpleQueue[Halting]()
+
+    def keep() -> None:
+        with database.write() as tx:
+            own = Halting(tx)
+            halting.put(own)
+            rates._keep(cast("Tx", own), both)
+            own.one("SELECT 1 AS n")  # what waits goes out with it
+            time.sleep(0.1)
+        ended.append(own)
+
+    threads = [threading.Thread(target=keep) for _ in range(2)]
+    threads[0].start()
+    sees_neither = halting.get(timeout=5)
+    assert sees_neither.has_looked.wait(5)
+    with database.write() as tx:
+        rates._keep(tx, both[:1])
+    threads[1].start()
+    holds_the_first = halting.get(timeout=5)
+    assert holds_the_first.has_looked.wait(5)
+    sees_neither.may_go_on.set()
+    time.sleep(0.2)
+    holds_the_first.may_go_on.set()
+    for thread in threads:
+        thread.join(10)
+    database.close()
+    assert len(ended) == 2
 
 
 # ---- letting in -------------------------------------------------------------------------------
