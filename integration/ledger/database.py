@@ -88,11 +88,18 @@ class Database(Protocol):
 
     dialect: Literal["sqlite", "postgresql"]
     url: str
+    writes_in_one: bool  # one statement may write several tables, which saves journeys: PostgreSQL's WITH
 
     def write(self, *, urgent: bool = False) -> contextlib.AbstractContextManager[Tx]:
         """A transaction that is durable when the block ends, and undone when it raises.
 
         `urgent`: a webhook or a call waits for it. Where writers queue, it goes before others, though not for ever.
+        """
+
+    def write_one(self, sql: str, params: Params, *, urgent: bool = False) -> Row | None:
+        """One statement that is a whole transaction: its first row, or None.
+
+        It must do no harm when it comes twice. Where a connection turns out to have been cut, it is sent once more.
         """
 
     def read(self) -> contextlib.AbstractContextManager[Tx]:
@@ -141,6 +148,7 @@ class SqliteDatabase:
     """
 
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    writes_in_one = False
 
     def __init__(self, url: str, *, exclusive: bool = False) -> None:
         self.url = url
@@ -217,6 +225,10 @@ class SqliteDatabase:
             number = self._log.count() if self._writer.total_changes != before else None
         if number is not None:
             self._reach_the_disk(number, max(_DISK_WAIT_SECONDS, until - time.monotonic()))
+
+    def write_one(self, sql: str, params: Params, *, urgent: bool = False) -> Row | None:
+        with self.write(urgent=urgent) as tx:
+            return tx.one(sql, params)
 
     def _reach_the_disk(self, number: int, within_seconds: float) -> None:
         try:

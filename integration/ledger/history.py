@@ -17,6 +17,12 @@ _WRITE = """
     INSERT INTO history (lead_id, at, what, detail, evidence) VALUES (:lead_id, {now}, :what, :detail, :evidence)
 """
 
+# The same for each lead that `rows` names, as part of a statement that writes more.
+WRITE_FOR = """
+    INSERT INTO history (lead_id, at, what, detail)
+    SELECT lead_id, {{now}}, :what, :detail FROM {rows} RETURNING lead_id
+"""
+
 
 def write_history(tx: Tx, lead_id: LeadId, what: str, detail: str, evidence: str | None = None) -> None:
     """Add one line, in the transaction that makes it true. No full number, no secret."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from integration.crash_points import reach
-from integration.ledger.database import Database, Params, Tx
+from integration.ledger.database import ConstraintHeld, Database, Params, Row, Tx
 from integration.ledger.do_not_call import ListUnreadable, NumberKey, add_numbers
 from integration.ledger.history import write_history
 from integration.ledger.steps import LeadWork, milliseconds
@@ -51,6 +52,20 @@ _INSERT_LEAD = """
     VALUES (:delivery_id, :item, :source, :dedupe_key, :state, :reason, :detail, :received_at, {now})
     ON CONFLICT (source, dedupe_key) DO NOTHING
     RETURNING id, updated_at
+"""
+
+# A delivery of one new lead: nothing when the lead is known, and refused when it becomes so at the same moment.
+_RECEIVE_IN_ONE = """
+    WITH delivered AS (
+        INSERT INTO delivery (source, received_at, state, note, content_type, body, body_sha256)
+        SELECT :source, :received_at, :state, :note, :content_type, :body, :body_sha256
+        WHERE NOT EXISTS (SELECT 1 FROM lead WHERE source = :source AND dedupe_key = :dedupe_key)
+        RETURNING id),
+    created AS (
+        INSERT INTO lead (delivery_id, item, source, dedupe_key, state, reason, detail, received_at, updated_at)
+        SELECT id, :item, :source, :dedupe_key, :lead_state, NULL, '', :received_at, {now} FROM delivered
+        RETURNING id, delivery_id, updated_at)
+    SELECT id, delivery_id, updated_at FROM created
 """
 
 _SEEN_BEFORE = """
@@ -109,29 +124,31 @@ class Intake:
         """
         digest = body_digest(body)
         state = DeliveryState.STORED if events else DeliveryState.IGNORED
+        delivery = {
+            "source": source,
+            "received_at": received_at_ms,
+            "state": state,
+            "note": note,
+            "content_type": content_type,
+            "body": body,
+            "body_sha256": digest,
+        }
+        if self._database.writes_in_one and burst is None and _is_one_new_lead(events):
+            kept = self._keep_in_one(delivery, events[0])
+            if kept is not None:
+                at = kept["updated_at"]
+                lead = LeadWork(LeadId(kept["id"]), 0, source, events[0].item, body, content_type, received_at_ms, at)
+                return Receipt(DeliveryId(kept["delivery_id"]), state, (lead.id,), (), (lead,), ())
         created: list[LeadId] = []
         parked: list[LeadId] = []
         work: list[LeadWork] = []
-        repeated: list[LeadId] = []
         with self._database.write(urgent=True) as tx:
             events, opted_out = self._list_opt_outs(tx, events, source)
             if opted_out and not note:
-                note = f"opt-out: {opted_out} on the do-not-call list"
-            row = tx.one(
-                _INSERT_DELIVERY,
-                {
-                    "source": source,
-                    "received_at": received_at_ms,
-                    "state": state,
-                    "note": note,
-                    "content_type": content_type,
-                    "body": body,
-                    "body_sha256": digest,
-                },
-            )
+                delivery["note"] = f"opt-out: {opted_out} on the do-not-call list"
+            row = tx.one(_INSERT_DELIVERY, delivery)
             assert row is not None
             delivery_id = DeliveryId(row["id"])
-            all_the_same = True
             fixed = {"delivery_id": delivery_id, "source": source, "received_at": received_at_ms}
             # In the order of their keys: two deliveries of the same events never wait for each other in a circle.
             in_order = sorted(events, key=_key)
@@ -153,25 +170,29 @@ class Intake:
                         LeadWork(lead_id, 0, source, event.item, body, content_type, received_at_ms, new["updated_at"])
                     )
             held = [] if burst is None else _hold_burst(tx, burst, source, received_at_ms, work)
-            keys = [{"source": source, "dedupe_key": event.dedupe_key} for event in again]
-            for known in tx.each(_SEEN_BEFORE, keys):
-                assert known is not None
-                repeated.append(LeadId(known["id"]))
-                if known["body_sha256"] != digest:
-                    all_the_same = False
-                    detail = f"the CRM sent this event again with another body, kept as delivery {delivery_id}"
-                    write_history(tx, known["id"], "duplicate", detail)
+            repeated, all_the_same = _note_repeats(tx, again, source, delivery_id, digest)
             if again and not created:
                 state = DeliveryState.DUPLICATE
                 note = "the same body again" if all_the_same else "the same event with another body"
-                kept = None if all_the_same else body
-                tx.add(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": kept})
+                wanted = None if all_the_same else body
+                tx.add(_MARK_DUPLICATE, {"id": delivery_id, "note": note, "body": wanted})
             reach("intake.before_commit")
         reach("intake.committed")
         free = work[: len(work) - len(held)]
         return Receipt(
             delivery_id, state, tuple(created), (*parked, *held), tuple(free), tuple(repeated), tuple(held), opted_out
         )
+
+    def _keep_in_one(self, delivery: Params, event: NewEvent) -> Row | None:
+        """Keep a delivery of one new lead by one statement; None when the lead is known."""
+        own = {"item": event.item, "dedupe_key": event.dedupe_key, "lead_state": LeadState.RECEIVED}
+        reach("intake.before_commit")
+        row = None
+        with contextlib.suppress(ConstraintHeld):
+            row = self._database.write_one(_RECEIVE_IN_ONE, {**delivery, **own}, urgent=True)
+        if row is not None:
+            reach("intake.committed")
+        return row
 
     def _list_opt_outs(self, tx: Tx, events: Sequence[NewEvent], source: str) -> tuple[list[NewEvent], int]:
         """Put the numbers of opt-outs onto the list. The events that make leads, and how many numbers there are."""
@@ -188,6 +209,23 @@ class Intake:
             if event.opted_out is None or parked is not None:
                 leads.append(event if parked is event.parked else replace(event, parked=parked))
         return leads, len(numbers)
+
+
+def _note_repeats(
+    tx: Tx, again: Sequence[NewEvent], source: str, delivery_id: DeliveryId, digest: str
+) -> tuple[list[LeadId], bool]:
+    """The leads of events that were seen before, and whether all of them came with the same body then."""
+    repeated: list[LeadId] = []
+    all_the_same = True
+    keys = [{"source": source, "dedupe_key": event.dedupe_key} for event in again]
+    for known in tx.each(_SEEN_BEFORE, keys):
+        assert known is not None
+        repeated.append(LeadId(known["id"]))
+        if known["body_sha256"] != digest:
+            all_the_same = False
+            detail = f"the CRM sent this event again with another body, kept as delivery {delivery_id}"
+            write_history(tx, known["id"], "duplicate", detail)
+    return repeated, all_the_same
 
 
 def _hold_burst(tx: Tx, burst: Burst, source: str, received_at_ms: int, work: Sequence[LeadWork]) -> list[LeadId]:
@@ -210,6 +248,10 @@ def _hold_burst(tx: Tx, burst: Burst, source: str, received_at_ms: int, work: Se
         write_history(tx, lead_id, LeadState.PARKED, f"{Reason.BURST_HELD}: {detail}")
         enqueue_writeback(tx, lead_id)
     return held
+
+
+def _is_one_new_lead(events: Sequence[NewEvent]) -> bool:
+    return len(events) == 1 and events[0].parked is None and events[0].opted_out is None
 
 
 def _key(event: NewEvent) -> str:

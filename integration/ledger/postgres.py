@@ -55,6 +55,7 @@ class PostgresDatabase:
     """A pool of at most `pool_size` connections, each in autocommit mode with explicit transactions."""
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
+    writes_in_one = True
 
     def __init__(self, url: str, *, pool_size: int = 8, ask_first: bool = False, works_itself: bool = False) -> None:
         self.url = url
@@ -94,6 +95,16 @@ class PostgresDatabase:
         limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
         with self._errors(limit), self._transaction(limit, "BEGIN") as tx:
             yield tx
+
+    def write_one(self, sql: str, params: Params, *, urgent: bool = False) -> Row | None:  # noqa: ARG002 - as above
+        limit = Limit(_SILENCE_SECONDS, _TRANSACTION_SECONDS)
+        limit.is_committing = True
+        tx = _PostgresTx(self._pool, limit, self._outage)
+        with self._errors(limit):
+            try:
+                return tx.one(sql, params)
+            finally:
+                tx.give_back()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from integration.crash_points import reach
-from integration.ledger.database import Database, Tx
-from integration.ledger.history import write_history
+from integration.ledger.database import Database, Params, Tx
+from integration.ledger.history import WRITE_FOR, write_history
 from integration.ledger.steps import LeadWork, Lease, Settled, fields_as_kept, known_reason, milliseconds
 from integration.model import Decision, LeadId, LeadState, Outcome, Reason, WritebackState
 
@@ -80,6 +80,8 @@ _SETTLE = """
            settled_at = {now}, lease_until = NULL, due_at = NULL
     WHERE lead_id = :lead_id AND version = :version AND state = 'pending'
 """
+
+_SETTLE_IN_ONE = f"WITH settled AS ({_SETTLE} RETURNING lead_id) {WRITE_FOR.format(rows='settled')}"
 
 _AGAIN = """
     UPDATE writeback SET due_at = {now} + :wait, lease_until = NULL, detail = :detail, http_status = :http_status
@@ -180,12 +182,21 @@ class Writebacks:
         self, job: WritebackJob, state: WritebackState, reason: Reason | None, detail: str, status: int | None
     ) -> None:
         values = {**_names(job), "state": state, "reason": reason, "detail": detail, "http_status": status}
-        with self._database.write() as tx:
-            if tx.run(_SETTLE, values) != 1:
-                tx.run(_RELEASE, _names(job))  # a newer result waits
-            write_history(tx, job.lead_id, f"write-back {state}", detail)
-            reach("writeback.before_commit")
+        what = f"write-back {state}"
+        if not self._settle_in_one({**values, "what": what}):
+            with self._database.write() as tx:
+                if tx.run(_SETTLE, values) != 1:
+                    tx.run(_RELEASE, _names(job))  # a newer result waits
+                write_history(tx, job.lead_id, what, detail)
+                reach("writeback.before_commit")
         reach("writeback.committed")
+
+    def _settle_in_one(self, values: Params) -> bool:
+        """Settle it by one statement, where there is such a one and nothing newer waits. Whether that was so."""
+        if not self._database.writes_in_one:
+            return False
+        reach("writeback.before_commit")
+        return self._database.write_one(_SETTLE_IN_ONE, values) is not None
 
     def again(self, job: WritebackJob, wait_seconds: float, detail: str, http_status: int | None = None) -> None:
         """The CRM did not take it this time."""

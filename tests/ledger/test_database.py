@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
 import subprocess
@@ -24,13 +25,15 @@ from integration.ledger import (
     Ledger,
     LedgerInUse,
     LedgerUnavailable,
+    NewEvent,
     NumberKey,
+    Receipt,
     database,
     open_database,
     postgres,
 )
 from integration.ledger.database import named_to_psycopg, postgres_url, sqlite_path
-from integration.model import LeadId, Reason
+from integration.model import LeadId, LeadState, Reason
 from tests.end_to_end.rig import Cable
 from tests.ledger.conftest import NUMBER, PLACED, World
 
@@ -264,6 +267,14 @@ def test_the_address_that_a_paas_gives_is_understood() -> None:
     assert postgres_url("postgresql://u:p@h/d") == "postgresql://u:p@h/d"
 
 
+EVENTS = itertools.count(1)
+
+
+def receive(ledger: Ledger, key: str | None = None) -> Receipt:
+    event = NewEvent(key or f"id:{next(EVENTS)}")
+    return ledger.intake.receive(source="crm", body=b"{}", content_type=None, received_at_ms=1, events=[event])
+
+
 def test_connections_that_the_server_cut_are_replaced(migrated_postgres_url: str) -> None:
     ledger = Ledger(open_database(migrated_postgres_url, pool_size=3))
     ledger.reading.ping()
@@ -274,6 +285,8 @@ def test_connections_that_the_server_cut_are_replaced(migrated_postgres_url: str
                 " AND datname = current_database()"
             )
             ledger.upkeep.heartbeat("worker")
+            receive(ledger)
+    assert ledger.reading.counts() == {LeadState.RECEIVED: 3}
     ledger.close()
 
 
@@ -335,6 +348,7 @@ USES: dict[str, Callable[[Ledger], object]] = {
     "a write": lambda ledger: ledger.upkeep.heartbeat("worker"),
     "a read": lambda ledger: ledger.reading.ping(),
     "a snapshot": lambda ledger: ledger.reading.counts(),
+    "a webhook": receive,
 }
 
 
@@ -405,9 +419,9 @@ def test_closing_a_frozen_database_takes_no_time(cable: Cable) -> None:
     assert time.monotonic() - began < 1.0
 
 
-def test_a_look_costs_one_question(migrated_postgres_url: str) -> None:
-    ledger = Ledger(open_database(migrated_postgres_url))
-    ledger.reading.ping()
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """What this thread asks the server meanwhile."""
     here, asked = threading.current_thread(), list[str]()
     execute = psycopg.Connection.execute
 
@@ -417,9 +431,33 @@ def test_a_look_costs_one_question(migrated_postgres_url: str) -> None:
         return execute(self, query, *rest)
 
     with patch.object(psycopg.Connection, "execute", listen):
+        yield asked
+
+
+def test_a_look_costs_one_question(migrated_postgres_url: str) -> None:
+    ledger = Ledger(open_database(migrated_postgres_url))
+    ledger.reading.ping()
+    with listening() as asked:
         ledger.reading.ping()
     assert asked == ["SELECT 1 AS one"]
     ledger.close()
+
+
+def test_a_new_lead_and_a_write_back_that_was_taken_cost_one_question_each(migrated_postgres_url: str) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    with listening() as asked:
+        (lead_id,) = receive(world.ledger).created
+    assert len(asked) == 1
+    world.call(lead_id, PLACED)
+    job = world.ledger.writebacks.take(lead_id)
+    assert job is not None
+    with listening() as asked:
+        world.ledger.writebacks.done(job, 200, "taken")
+    assert len(asked) == 1
+    story = world.ledger.reading.story(lead_id)
+    assert story is not None
+    assert (story.lead.writeback_state, story.history[-1].what) == ("done", "write-back done")
+    world.ledger.close()
 
 
 def test_a_read_only_server_is_unavailable(migrated_postgres_url: str) -> None:

@@ -31,6 +31,7 @@ class Listening:
     def __init__(self, database: Database, said: list[Said]) -> None:
         self.dialect: Literal["sqlite", "postgresql"] = database.dialect
         self.url = database.url
+        self.writes_in_one = database.writes_in_one
         self._database = database
         self._said = said
 
@@ -38,6 +39,10 @@ class Listening:
     def write(self, *, urgent: bool = False) -> Iterator[Tx]:
         with self._database.write(urgent=urgent) as tx:
             yield ListeningTx(tx, self._said)
+
+    def write_one(self, sql: str, params: Params, *, urgent: bool = False) -> Row | None:
+        self._said.append((sql, params))
+        return self._database.write_one(sql, params, urgent=urgent)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
