@@ -7,18 +7,19 @@ calls. Nothing here survives the process.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from integration.log import describe_error, get_log
 
 MORE_THREADS_SHARE = 4  # one thread in so many, beyond those that any source may have
 COURTESY_SECONDS = 60.0  # so long after another source's item a flood leaves room for the next one
-LONGEST_COURTESY_SECONDS = 1.0  # without one item of the flood
+LONGEST_COURTESY_SECONDS = 0.03  # without one item of the flood: others may be busy for ever
 PATIENCE_SECONDS = 0.02  # while somebody takes longer than usual to answer, another item is begun
 QUICK_SECONDS = 0.01  # of one that always takes longer it is known beforehand, and another item is begun at once
 LATEST = 16  # waits, from which that is known
@@ -37,15 +38,17 @@ class Manners:
     longest_busy_seconds: float = 0.03  # an item takes less for itself; the rest is waiting, as for a distant database
     flood: int = 10  # items of one source that wait to be begun
     courtesy_share: int = 4  # one part in so many is what a flood takes of the time while others come
+    rests_up_to: float = math.inf  # items of one source that wait; with more a flood no longer rests
 
 
 class Step:
     """One item in the hands of one thread. It is entered while somebody else is waited for."""
 
-    __slots__ = ("_busy_until", "_let_in", "_patience_seconds", "_waits_since", "source", "waited_seconds")
+    __slots__ = ("_busy_until", "_let_in", "_patience_seconds", "_waits_since", "of_flood", "source", "waited_seconds")
 
     def __init__(self, source: str, busy_until: float, patience_seconds: float, let_in: Callable[[], None]) -> None:
         self.source = source
+        self.of_flood = False
         self.waited_seconds: float | None = None
         self._patience_seconds = patience_seconds
         self._let_in = let_in  # tells that another may begin, where there is no patience
@@ -91,8 +94,8 @@ class Crew(Generic[Item]):
         self._lanes: OrderedDict[str, deque[Item]] = OrderedDict()  # of sources with items; the next in turn first
         self._waiting: dict[Item, list[Ended]] = {}  # and whom to tell
         self._at_work: set[Step] = set()
-        self._flood_at = 0.0  # when an item of a flood was begun
-        self._latest_cost = 0.0  # seconds of processor time that an item took here
+        self._flood_at: dict[str, float] = {}  # when an item of a source's flood was begun
+        self._latest_cost = 0.0  # seconds of processor time that an item of a flood took here
         self._latest_waits: deque[float] = deque(maxlen=LATEST)
         self._seen_quiet: dict[str, float] = {}  # when a source's last waiting item was begun, and no other was at work
         self._is_watched = False  # a thread looks from time to time whether another item may be begun
@@ -138,6 +141,12 @@ class Crew(Generic[Item]):
         for thread in self._threads:
             thread.start()
 
+    def hurry(self) -> None:
+        """From now on as many items are begun as there are threads: it is time to go soon."""
+        with self._changed:
+            self._manners = replace(self._manners, at_once=self._size, flood=sys.maxsize)
+            self._changed.notify_all()
+
     def release(self) -> list[Item]:
         """Begin nothing more, and wake everybody, so that they see that it is time to go. What waited."""
         with self._changed:
@@ -171,7 +180,8 @@ class Crew(Generic[Item]):
             finally:
                 with self._changed:
                     self._at_work.remove(step)
-                    self._latest_cost = time.thread_time() - began
+                    if step.of_flood:
+                        self._latest_cost = time.thread_time() - began
                     if step.waited_seconds is not None:
                         self._latest_waits.append(step.waited_seconds)
                 _tell(told, done=done)
@@ -189,14 +199,16 @@ class Crew(Generic[Item]):
                     self._wait(now)
                     continue
                 lane = self._lanes.pop(source)
-                if len(lane) >= self._manners.flood:
-                    self._flood_at = now
+                is_flood = len(lane) >= self._manners.flood
+                if is_flood:
+                    self._flood_at[source] = now
                 item = lane.popleft()
                 if lane:
                     self._lanes[source] = lane  # to the end
                 elif source != NO_SOURCE and all(step.source != source for step in self._at_work):
                     self._seen_quiet[source] = now
                 step = Step(source, now + self._manners.longest_busy_seconds, self._patience_seconds(), self._let_in)
+                step.of_flood = is_flood
                 self._at_work.add(step)
                 if self._lanes and not self._is_watched:
                     self._changed.notify()
@@ -208,7 +220,7 @@ class Crew(Generic[Item]):
         if self._is_watched or not self._lanes or len(self._at_work) >= self._size:
             self._changed.wait()
         else:
-            coming = [step.counts_until for step in self._at_work] + [self._flood_rests_until()]
+            coming = [step.counts_until for step in self._at_work] + [self._rests_until(one) for one in self._lanes]
             changes_at = min((at for at in coming if at > now), default=now)
             self._is_watched = True
             self._changed.wait(min(changes_at - now, PATIENCE_SECONDS))  # who begins to wait now does so for longer
@@ -233,34 +245,39 @@ class Crew(Generic[Item]):
         for source in self._lanes:
             if busy < self._most_busy(source, now):
                 return source
-        return self._quiet_source(below=1, longest=self._manners.flood - 1 if self._may_wait(now) else math.inf)
+        return self._quiet_source(below=1, now=now)
 
     def _most_busy(self, source: str, now: float) -> int:
         """How many items may be busy, one of this source included."""
-        at_once, flood = self._manners.at_once, self._manners.flood
-        if source == NO_SOURCE or len(self._lanes[source]) < flood or not self._may_wait(now):
-            return at_once
+        lane, manners = self._lanes[source], self._manners
+        if source == NO_SOURCE or len(lane) < manners.flood or not self._may_wait(source, now):
+            return manners.at_once
         others = (
             at
             for other, at in self._seen_quiet.items()
-            if other != source and len(self._lanes.get(other, ())) < flood  # which is quiet no more
+            if other != source and len(self._lanes.get(other, ())) < manners.flood  # which is quiet no more
         )
         if now - max(others, default=-math.inf) >= COURTESY_SECONDS:
-            return at_once
-        return 0 if now < self._flood_rests_until() else 1
+            return manners.at_once
+        return 0 if now < self._rests_until(source) and len(lane) <= manners.rests_up_to else 1
 
-    def _may_wait(self, now: float) -> bool:
-        """Whether a flood has had an item begun lately."""
-        return now - self._flood_at < LONGEST_COURTESY_SECONDS
+    def _may_wait(self, source: str, now: float) -> bool:
+        """Whether this source's flood has had an item begun lately."""
+        return now - self._flood_at.get(source, -math.inf) < LONGEST_COURTESY_SECONDS
 
-    def _flood_rests_until(self) -> float:
-        return self._flood_at + min(self._manners.courtesy_share * self._latest_cost, LONGEST_COURTESY_SECONDS)
+    def _rests_until(self, source: str) -> float:
+        rest = min(self._manners.courtesy_share * self._latest_cost, LONGEST_COURTESY_SECONDS)
+        return self._flood_at.get(source, -math.inf) + rest
 
-    def _quiet_source(self, below: int, longest: float = math.inf) -> str | None:
-        """One of which fewer items are under way than so many, and no more wait."""
+    def _quiet_source(self, below: int, now: float | None = None) -> str | None:
+        """One of which fewer items are under way than so many; with `now`, and that is no flood that may wait."""
         under_way = Counter(step.source for step in self._at_work)
-        named = ((one, lane) for one, lane in self._lanes.items() if one != NO_SOURCE)
-        return next((one for one, lane in named if len(lane) <= longest and under_way[one] < below), None)
+        for one, lane in self._lanes.items():
+            if one == NO_SOURCE or under_way[one] >= below:
+                continue
+            if now is None or len(lane) < self._manners.flood or not self._may_wait(one, now):
+                return one
+        return None
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

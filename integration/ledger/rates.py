@@ -28,8 +28,13 @@ MOST_AT_ONCE = 500  # leads that are let in by one look
 # Of everybody who lets leads in one at a time does: a scope of its own, which no call counts in.
 _DOORKEEPER = "doorkeeper"
 
-_LOCK = "SELECT scope FROM limit_scope WHERE scope IN (:scope_0, :scope_1, :scope_2) ORDER BY scope {lock}"
-# It keeps a scope that another transaction made meanwhile, as `_LOCK` does, so that all are had in one order.
+_IS_ONE = "scope IN (:scope_0, :scope_1, :scope_2)"
+# All of them or none: who has one and makes another could wait for somebody who waits for it.
+_LOCK = f"""
+    SELECT scope FROM limit_scope WHERE {_IS_ONE} AND (SELECT COUNT(*) FROM limit_scope WHERE {_IS_ONE}) = :count
+    ORDER BY scope {{lock}}
+"""
+# Keeps a scope that is there already as `_LOCK` does.
 _MAKE = "INSERT INTO limit_scope (scope) VALUES (:scope) ON CONFLICT (scope) DO UPDATE SET scope = excluded.scope"
 _LATEST = "SELECT at FROM limit_use WHERE scope = :scope ORDER BY at DESC LIMIT 1 OFFSET :others"
 _NOTE = "INSERT INTO limit_use (scope, at, attempt_id) VALUES (:scope, :at, :attempt_id)"
@@ -113,9 +118,9 @@ def take_out(tx: Tx, source: str, account: str, at: int, attempt_id: int) -> Non
 def _keep(tx: Tx, scopes: Sequence[str]) -> None:
     padded = [*scopes, "", ""][:3]
     names = {f"scope_{n}": scope for n, scope in enumerate(padded)}
-    found = {row["scope"] for row in tx.all(_LOCK, names)}
-    for scope in sorted(set(scopes) - found):  # its first call ever
-        tx.add(_MAKE, {"scope": scope})
+    if not tx.all(_LOCK, {**names, "count": len(scopes)}):  # the first call ever of one of them
+        for scope in sorted(scopes):
+            tx.add(_MAKE, {"scope": scope})
 
 
 @functools.cache

@@ -185,8 +185,8 @@ class Writebacks:
         what = f"write-back {state}"
         if not self._settle_in_one({**values, "what": what}):
             with self._database.write() as tx:
-                if tx.run(_SETTLE, values) != 1:
-                    tx.run(_RELEASE, _names(job))  # a newer result waits
+                if tx.run(_SETTLE, values) != 1 and tx.run(_RELEASE, _names(job)) != 1:
+                    return  # it has been settled, here or by another worker that took it over
                 write_history(tx, job.lead_id, what, detail)
                 reach("writeback.before_commit")
         reach("writeback.committed")

@@ -42,7 +42,7 @@ HEADER_LIMIT = 16 * 1024
 CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems; half of them are a crowd
 OTHER_FILES = 100  # of the database, of calls and of write-backs
 CROWDED_SECONDS = 1.0  # but none before it has waited so long
-TURNS = Manners(at_once=2, longest_busy_seconds=0.02, flood=4, courtesy_share=3)
+TURNS = Manners(at_once=2, longest_busy_seconds=0.01, flood=4, courtesy_share=3, rests_up_to=100)
 BODY_BUDGET = 64 * 1024 * 1024  # bytes that all bodies together may hold before a web thread has them
 
 
@@ -109,6 +109,7 @@ class WebServer:
     def drain(self, within_seconds: float) -> None:
         """Take what has already come in, answer it, and close everything."""
         until = time.monotonic() + within_seconds
+        self._dispatcher.hurry()
         self._server.last_answers = True
         while _has_news(self._server) and time.monotonic() < until:  # the kernel's queue, one by one
             self._turn(0.0)
@@ -196,6 +197,9 @@ class _Dispatcher:
     def add_task(self, channel: _Channel) -> None:
         path = channel.requests[0].path
         self._crew.add(channel, path if path in self._doors else NO_SOURCE)
+
+    def hurry(self) -> None:
+        self._crew.hurry()
 
     def shutdown(self, timeout: float) -> None:
         left = self._crew.release()

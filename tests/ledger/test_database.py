@@ -51,6 +51,16 @@ def test_what_raises_within_a_transaction_is_undone(world: World) -> None:
     assert world.state(lead_id) == "received"
 
 
+def test_one_statement_may_be_a_transaction(world: World) -> None:
+    beat = "INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, 1, 1) RETURNING id"
+    row = world.ledger.database.write_one(beat, {"id": "w"})
+    assert row is not None
+    assert row["id"] == "w"
+    with pytest.raises(ConstraintHeld):
+        world.ledger.database.write_one(beat, {"id": "w"})
+    assert world.value("SELECT COUNT(*) FROM worker") == 1
+
+
 def test_a_unique_index_that_refuses_is_told_apart_from_trouble(world: World) -> None:
     with pytest.raises(ConstraintHeld):
         world.sql("INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', 1, 1), ('w', 1, 1)")

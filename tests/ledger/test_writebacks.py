@@ -73,6 +73,19 @@ def test_what_the_crm_took_is_done(world: World) -> None:
     assert world.history(lead_id)[-1] == "write-back done"
 
 
+def test_what_is_recorded_twice_is_told_once_in_the_history(world: World) -> None:
+    """As when a connection is cut behind the commit, and the statement is sent once more."""
+    lead_id = world.lead()
+    world.call(lead_id, PLACED)
+    job = world.ledger.writebacks.take(lead_id)
+    assert job is not None
+    for _ in range(2):
+        world.ledger.writebacks.done(job, 200, "taken")
+    story = world.ledger.reading.story(lead_id)
+    assert story is not None
+    assert [line.what for line in story.history].count("write-back done") == 1
+
+
 def test_what_the_crm_refused_is_parked_with_its_reason(world: World) -> None:
     lead_id = called(world)
     world.ledger.writebacks.park(taken(world, lead_id), Reason.CRM_REFUSED, "the CRM answered 404", 404)

@@ -7,8 +7,9 @@ import itertools
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -209,7 +210,10 @@ def flooded() -> Iterator[Workshop]:
     shop.close()
 
 
-def test_a_flood_beside_a_source_that_is_heard_of_now_and_then_is_worked_off_one_by_one(flooded: Workshop) -> None:
+def test_a_flood_beside_a_source_that_is_heard_of_now_and_then_is_worked_off_one_by_one(
+    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "LONGEST_COURTESY_SECONDS", 60.0)
     flooded.crew._seen_quiet["quiet"] = time.monotonic()
     flooded.crew.start()
     until(lambda: flooded.taken == [1])
@@ -229,6 +233,7 @@ def test_a_flood_rests_after_each_lead_while_others_are_heard_of(
 ) -> None:
     """It rests as often as long as a lead costs of the processor's time."""
     cost = 0.1
+    monkeypatch.setattr(crew, "LONGEST_COURTESY_SECONDS", 60.0)
     clock = itertools.count(step=cost)
     monkeypatch.setattr(crew.time, "thread_time", lambda: next(clock))
     flooded.add(range(201, 221), "flood")
@@ -237,7 +242,7 @@ def test_a_flood_rests_after_each_lead_while_others_are_heard_of(
     until(lambda: flooded.taken == [1])
     flooded.may_end[1].set()
     until(lambda: not flooded.crew._at_work)
-    rests_until = flooded.crew._flood_at + MANNERS.courtesy_share * cost
+    rests_until = flooded.crew._flood_at["flood"] + MANNERS.courtesy_share * cost
     flooded.add([101], "quiet")
     until(lambda: flooded.taken == [1, 101])
     flooded.may_end[101].set()
@@ -249,13 +254,64 @@ def test_a_flood_rests_after_each_lead_while_others_are_heard_of(
     assert time.monotonic() >= rests_until
 
 
-def test_a_flood_rests_no_longer_than_a_second(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_rests_no_longer_than_a_while(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONGEST_COURTESY_SECONDS", 0.2)
     flooded.crew._latest_cost = 60.0
-    flooded.crew._flood_at = time.monotonic()
+    flooded.crew._flood_at["flood"] = time.monotonic()
     flooded.crew._seen_quiet["quiet"] = time.monotonic()
     flooded.crew.start()
     until(lambda: flooded.taken == [1])
+
+
+def test_a_flood_that_grows_too_long_does_not_rest(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=60)
+    monkeypatch.setattr(crew.time, "thread_time", lambda: next(clock))
+    monkeypatch.setattr(crew, "LONGEST_COURTESY_SECONDS", 60.0)
+    flooded.crew._manners = replace(MANNERS, rests_up_to=FLOOD)
+    flooded.crew._latest_cost = 60.0
+    flooded.crew._flood_at["flood"] = flooded.crew._seen_quiet["quiet"] = time.monotonic()
+    flooded.crew.start()
+    until(lambda: flooded.taken == [1])
+    flooded.may_end[1].set()
+    until(lambda: not flooded.crew._at_work)
+    time.sleep(5 * crew.PATIENCE_SECONDS)
+    assert flooded.taken == [1], "now it is short enough to rest"
+
+
+def test_a_few_items_beside_a_source_that_is_always_busy_are_soon_done() -> None:
+    """Who sends again at each answer never has many that wait, and is no flood; a burst of another one is."""
+    done: Counter[str] = Counter()
+    begun: defaultdict[int, threading.Event] = defaultdict(threading.Event)
+    is_over = threading.Event()
+
+    def work(number: int, step: Step) -> bool:
+        if step.source == "busy":  # there is always one under way
+            begun[number].set()
+            one.add(number + 1, "busy")
+            while not begun[number + 1].wait(0.01) and not is_over.is_set():
+                pass
+        time.sleep(0.002)
+        done[step.source] += 1
+        return True
+
+    one = Crew("test", 8, Manners(at_once=2, flood=4), work)
+    one.add(1001, "busy")
+    one.start()
+    until(lambda: done["busy"] > 20)
+    for number in range(1, 41):
+        one.add(number, "burst")
+    until(lambda: done["burst"] == 40)
+    is_over.set()
+    end(one)
+
+
+def test_when_it_is_time_to_go_soon_all_threads_take_what_waits(workshop: Workshop) -> None:
+    workshop.add(range(1, 21), "flood")
+    until(lambda: workshop.taken == [1, 2])
+    time.sleep(5 * crew.PATIENCE_SECONDS)
+    assert workshop.taken == [1, 2]
+    workshop.crew.hurry()
+    until(lambda: workshop.taken == [1, 2, 3, 4, 5, 6, 7, 8])
 
 
 def test_a_flood_has_all_the_room_when_nobody_else_was_heard_of_for_a_while(flooded: Workshop) -> None:
@@ -272,11 +328,9 @@ def test_of_two_floods_neither_leaves_room_for_the_other(flooded: Workshop) -> N
     until(lambda: flooded.taken == [1, 101])
 
 
-def test_a_flood_waits_for_others_for_a_second_and_no_longer(
-    flooded: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flood_waits_for_others_for_a_while_and_no_longer(flooded: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LONGEST_COURTESY_SECONDS", 0.2)
-    flooded.crew._flood_at = time.monotonic()
+    flooded.crew._flood_at["flood"] = time.monotonic()
     flooded.crew._seen_quiet["quiet"] = time.monotonic()
     flooded.add([101], "quiet")
     flooded.crew._lanes.move_to_end("quiet", last=False)
