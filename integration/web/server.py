@@ -110,12 +110,14 @@ class WebServer:
         """Take what has already come in, answer it, and close everything."""
         until = time.monotonic() + within_seconds
         self._dispatcher.hurry()
-        self._server.last_answers = True
         while _has_news(self._server) and time.monotonic() < until:  # the kernel's queue, one by one
             self._turn(0.0)
         self._server.accepting = False
         self._server.del_channel(self._map)
         self._server.socket.close()
+        self._server.last_answers = (
+            True  # not before: whoever is told so connects anew, and the kernel would reset that
+        )
         self._answer_the_kept(until)
         self._dispatcher.shutdown(timeout=max(0.1, until - time.monotonic()))
         for channel in self._channels():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 
+from integration.web import server
 from integration.web.server import WebServer
 from tests.web.door import Caller, wait_until
 
@@ -85,3 +86,29 @@ def test_the_stop_does_not_wait_for_what_was_not_begun(counter: Counter) -> None
     assert not ending.is_alive()
     assert counter.begun == begun
     assert callers[-1].is_closed()
+
+
+def test_as_long_as_the_port_is_open_nobody_is_told_that_a_connection_ends(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told so connects anew, and what connects in the instant in which the port is closed is cut off."""
+    said: list[bool] = []
+    has_news = server._has_news
+
+    def listen(one: object) -> bool:
+        if one is counter.server._server:
+            said.append(counter.server._server.last_answers)
+        return has_news(one)
+
+    monkeypatch.setattr(server, "_has_news", listen)
+    kept = counter.call("/hooks/quiet")
+    assert "connection" not in kept.answer().headers
+    counter.server.stop()
+    counter.thread.join(5)
+    ending = threading.Thread(target=counter.server.drain, args=(1.0,))
+    ending.start()
+    kept.send(b"GET /hooks/quiet HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert kept.answer().headers["connection"] == "close"
+    ending.join(5)
+    assert said
+    assert not any(said)
