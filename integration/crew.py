@@ -7,7 +7,6 @@ calls. Nothing here survives the process.
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -36,7 +35,7 @@ class Manners:
     at_once: int  # items of one source that are begun, as long as nobody is waited for
     most_waiting: float = math.inf  # of one source, those aside of whose end somebody is told
     longest_busy_seconds: float = 0.03  # an item takes less for itself; the rest is waiting, as for a distant database
-    flood: int = 10  # items of one source that wait to be begun
+    flood: float = 10  # items of one source that wait to be begun
     courtesy_share: int = 4  # one part in so many is what a flood takes of the time while others come
     rests_up_to: float = math.inf  # items of one source that wait; with more a flood no longer rests
 
@@ -144,7 +143,7 @@ class Crew(Generic[Item]):
     def hurry(self) -> None:
         """From now on as many items are begun as there are threads: it is time to go soon."""
         with self._changed:
-            self._manners = replace(self._manners, at_once=self._size, flood=sys.maxsize)
+            self._manners = replace(self._manners, at_once=self._size, flood=math.inf)
             self._changed.notify_all()
 
     def release(self) -> list[Item]:
@@ -161,8 +160,7 @@ class Crew(Generic[Item]):
     def join(self, until: float) -> bool:
         """Wait for what is under way until then, `time.monotonic()`. Whether all of it has ended."""
         for thread in self._threads:
-            if thread.is_alive():  # one that was never started is not
-                thread.join(max(0.0, until - time.monotonic()))
+            join(thread, until)
         return not self.are_at_work()
 
     def are_at_work(self) -> bool:
@@ -278,6 +276,13 @@ class Crew(Generic[Item]):
             if now is None or len(lane) < self._manners.flood or not self._may_wait(one, now):
                 return one
         return None
+
+
+def join(thread: threading.Thread, until: float) -> bool:
+    """Wait for a thread, which may never have been started, until then, `time.monotonic()`. Whether it has ended."""
+    if thread.is_alive():
+        thread.join(max(0.0, until - time.monotonic()))
+    return not thread.is_alive()
 
 
 def _tell(told: list[Ended], *, done: bool) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from integration.crew import NO_SOURCE, Crew, Ended, Manners, Step
+from integration.crew import NO_SOURCE, Crew, Ended, Manners, Step, join
 from integration.ledger import LeadWork, Ledger, LedgerUnavailable
 from integration.log import describe_error, get_log
 from integration.model import LeadId, LeadState
@@ -104,7 +104,7 @@ class LocalRunner:
         """Wait for what is under way, and have every outcome recorded that is known; then say goodbye."""
         while time.monotonic() < until:
             soon = min(until, time.monotonic() + RECORD_EVERY_SECONDS)
-            ended = self._dials.join(soon) and self._writebacks.join(soon) and _join(self._upkeep, soon)
+            ended = self._dials.join(soon) and self._writebacks.join(soon) and join(self._upkeep, soon)
             with contextlib.suppress(LedgerUnavailable):
                 self._pipeline.record_the_unrecorded()
             if ended and not self._pipeline.unrecorded():
@@ -203,10 +203,3 @@ class LocalRunner:
         for lead_id in recovered.unknown:
             get_log().error("lead.unknown", lead=lead_id, reason="worker_lost")
             self._writebacks.add(lead_id, NO_SOURCE)
-
-
-def _join(thread: threading.Thread, until: float) -> bool:
-    """Wait for a thread, which may never have been started. Whether it has ended."""
-    if thread.is_alive():
-        thread.join(max(0.0, until - time.monotonic()))
-    return not thread.is_alive()

@@ -115,9 +115,8 @@ class WebServer:
         self._server.accepting = False
         self._server.del_channel(self._map)
         self._server.socket.close()
-        self._server.last_answers = (
-            True  # not before: whoever is told so connects anew, and the kernel would reset that
-        )
+        # Not before: whoever is told so connects anew, and the kernel would reset that.
+        self._server.last_answers = True
         self._answer_the_kept(until)
         self._dispatcher.shutdown(timeout=max(0.1, until - time.monotonic()))
         for channel in self._channels():

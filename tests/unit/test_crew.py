@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -16,16 +16,10 @@ import pytest
 
 from integration import crew
 from integration.crew import NO_SOURCE, Crew, Manners, Step
+from tests.pipeline.test_local_runner import until
 
 MANNERS = Manners(at_once=2, longest_busy_seconds=60.0)  # nobody is thought to wait merely because of the time
 FLOOD = MANNERS.flood
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.01)
 
 
 def end(crew: Crew[int]) -> None:
