@@ -84,11 +84,13 @@ class Crew(Generic[Item]):
     next quiet item, its database and its sender wait for a processor.
     """
 
-    def __init__(self, name: str, size: int, manners: Manners, work: Callable[[Item, Step], bool]) -> None:
-        """`work` tells whether the item was done."""
+    def __init__(
+        self, name: str, size: int, manners: Manners, work: Callable[[Item, Step], bool], *, more: int | None = None
+    ) -> None:
+        """`work` tells whether the item was done. `more` threads beyond `size`, if not a quarter as many."""
         self._name = name
         self._size = size
-        self._more = max(1, size // MORE_THREADS_SHARE)
+        self._more = max(1, size // MORE_THREADS_SHARE if more is None else more)
         self._manners = manners
         self._lanes: OrderedDict[str, deque[Item]] = OrderedDict()  # of sources with items; the next in turn first
         self._waiting: dict[Item, list[Ended]] = {}  # and whom to tell

@@ -192,7 +192,8 @@ class _Dispatcher:
 
     def __init__(self, threads: int, doors: frozenset[str]) -> None:
         self._doors = doors
-        self._crew: Crew[_Channel] = Crew("web", threads, TURNS, _serve)
+        more = max(1, threads // 5)
+        self._crew: Crew[_Channel] = Crew("web", max(1, threads - more), TURNS, _serve, more=more)
         self._crew.start()
 
     def add_task(self, channel: _Channel) -> None:

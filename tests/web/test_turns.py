@@ -13,7 +13,8 @@ from integration.web import server
 from integration.web.server import WebServer
 from tests.web.door import Caller, wait_until
 
-THREADS = 4
+THREADS = 5
+OF_ONE_SOURCE = 4  # and one more for those of which nothing is under way
 FLOOD = 30
 
 
@@ -61,10 +62,15 @@ def counter() -> Iterator[Counter]:
 def test_a_source_is_answered_beside_a_flood_at_once(counter: Counter, paths: list[str]) -> None:
     for n in range(FLOOD):
         counter.call(paths[n % len(paths)])
-    wait_until(lambda: len(counter.begun) == THREADS)
+    wait_until(lambda: len(counter.begun) == OF_ONE_SOURCE)
     for _ in range(3):
         assert counter.call("/hooks/quiet").answer().status == 200
-    assert counter.begun[THREADS:] == ["hooks/quiet"] * 3
+    assert counter.begun[OF_ONE_SOURCE:] == ["hooks/quiet"] * 3
+
+
+def test_there_are_as_many_threads_as_were_asked_for(counter: Counter) -> None:
+    counter.call("/hooks/quiet").answer()
+    assert sum(thread.name.startswith("web-") for thread in threading.enumerate()) == THREADS
 
 
 def test_every_one_of_a_flood_is_answered(counter: Counter) -> None:
@@ -76,7 +82,7 @@ def test_every_one_of_a_flood_is_answered(counter: Counter) -> None:
 
 def test_the_stop_does_not_wait_for_what_was_not_begun(counter: Counter) -> None:
     callers = [counter.call("/hooks/flood") for _ in range(FLOOD)]
-    wait_until(lambda: len(counter.begun) == THREADS)
+    wait_until(lambda: len(counter.begun) == OF_ONE_SOURCE)
     counter.server.stop()
     counter.thread.join(5)
     begun = list(counter.begun)
