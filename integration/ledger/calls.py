@@ -15,8 +15,17 @@ from types import MappingProxyType
 
 from integration.crash_points import reach
 from integration.ledger import brakes, do_not_call, rates
-from integration.ledger.database import CommitInDoubt, ConstraintHeld, Database, LedgerUnavailable, Row, Tx
-from integration.ledger.guards import holder, take_guard
+from integration.ledger.database import (
+    CommitInDoubt,
+    ConstraintHeld,
+    Database,
+    LedgerUnavailable,
+    Row,
+    Statement,
+    Tx,
+    Unforeseen,
+)
+from integration.ledger.guards import holder, take_guard, taking_guard
 from integration.ledger.history import evidence_of, write_history
 from integration.ledger.moving import GIVE_UP_SECONDS, put_back
 from integration.ledger.pauses import COUNT, give_back, pause_if_asked, read_pauses, standing, take_probes
@@ -278,20 +287,34 @@ class Calls:
         `epoch` and `passes` are those of `claim`; without a claim the lead's own epoch, and none. Raises IntentInDoubt.
         """
         assert decision.account is not None
-        turn = Claimed(epoch, passes)
         until = FOR_EVER_MS if verdict.until is None else milliseconds(verdict.until.timestamp())
         stated = {"account_id": account_id, "worker_id": worker_id, "valid_until": until}
-        values = {**stated, **_decided(decision, rules_digest)}
-        begun: Begun | Held | None = None
+        beginning = _Beginning(
+            lead,
+            Claimed(epoch, passes),
+            decision,
+            {**stated, **_decided(decision, rules_digest)},
+            limits.of(lead.source, decision.account.key),
+            cooldown_seconds,
+            self._key,
+            verdict.checks,
+        )
         try:
-            with self._database.write(urgent=True) as tx:
-                begin = _Beginning(tx, lead, turn, decision, rules_digest, self._key, [*verdict.checks])
-                begun = begin.begin(values, limits.of(lead.source, decision.account.key), cooldown_seconds)
-                reach("intent.before_commit")
+            try:
+                return self._begin(beginning, foresees=True)
+            except (Unforeseen, ConstraintHeld):
+                return self._begin(beginning, foresees=False)
         except _Lost:
             return None
         except ConstraintHeld:  # a live attempt exists: the database itself says no
             return self._surface(lead, epoch)
+
+    def _begin(self, beginning: _Beginning, *, foresees: bool) -> Begun | Held:
+        begun: Begun | Held | None = None
+        try:
+            with self._database.write(urgent=True) as tx:
+                begun = beginning.begin(tx, foresees=foresees)
+                reach("intent.before_commit")
         except CommitInDoubt as error:
             if isinstance(begun, Begun):
                 raise IntentInDoubt(str(error), begun, lasts=error.lasts) from None
@@ -371,60 +394,75 @@ def _paused(reason: Reason) -> Check:
 class _Beginning:
     """The last questions before one call, in their order. The first that says no stops it."""
 
-    tx: Tx
     lead: LeadWork
     turn: Claimed
     decision: Decision
-    rules_digest: str
+    values: Mapping[str, object]
+    scopes: rates.Scopes
+    cooldown_seconds: float
     key: do_not_call.NumberKey | None
-    asked: list[Check]
+    checks: Sequence[Check]
 
-    def begin(self, values: Mapping[str, object], scopes: rates.Scopes, cooldown_seconds: float) -> Begun | Held:
-        tx, lead, decision = self.tx, self.lead, self.decision
+    def begin(self, tx: Tx, *, foresees: bool) -> Begun | Held:
+        """`foresees`: ask all at once, as if nothing said no. Raises Unforeseen where something does."""
+        lead, decision, asked = self.lead, self.decision, [*self.checks]
         assert decision.account is not None
         assert decision.to is not None
         of_brakes = brakes.scopes_of(lead.source, decision.account.key, decision.rule_name)
         hidden = b"" if self.key is None else self.key.hide(decision.to)
+        at_last = {**of_brakes, "hidden": hidden}
         names = {"id": lead.id, "epoch": self.turn.epoch, "lease": milliseconds(DIALING_LEASE_SECONDS)}
-        row = tx.one(_DIAL, {**values, **names, **of_brakes, "hidden": hidden})
+        dial = _DIAL, {**self.values, **names, **at_last}
+        if foresees:
+            guard = taking_guard(decision.to, lead.id, self.cooldown_seconds)
+            insert = self._inserting(lead.attempts + 1, at_last)
+            tx.foresee([dial, *rates.asking_for_room(self.scopes), guard, insert])
+        row = tx.one(*dial)
         if row is None:
             raise _Lost
-        stop = brakes.braked(tx, row["brakes"], of_brakes, self.asked)
+        stop = brakes.braked(tx, row["brakes"], of_brakes, asked)
         if stop is not None:
-            return self._held(row, stop)
+            return self._held(tx, row, stop, asked)
         pauses = read_pauses(tx, decision.account.key) if row["pauses"] else []
         stop = standing(pauses, self.turn.passes)
         if stop is not None:
-            self.asked.append(_paused(stop[0].reason))
-            return self._held(row, stop, gives_back=False)
-        stop = do_not_call.listed(row, self.key, self.asked) or rates.full(tx, scopes, self.asked)
+            asked.append(_paused(stop[0].reason))
+            return self._held(tx, row, stop, asked, gives_back=False)
+        stop = do_not_call.listed(row, self.key, asked) or rates.full(tx, self.scopes, asked)
         if stop is not None:
-            return self._held(row, stop)
-        saw: dict[str, Tree] = {"lasts": f"{cooldown_seconds / 60:g} minutes"}
-        if not take_guard(tx, decision.to, lead.id, cooldown_seconds):
+            return self._held(tx, row, stop, asked)
+        saw: dict[str, Tree] = {"lasts": f"{self.cooldown_seconds / 60:g} minutes"}
+        if not take_guard(tx, decision.to, lead.id, self.cooldown_seconds):
             stop = _guarded(tx, decision.to)
-            self.asked.append(Check("cooldown", _VERDICTS[stop[0].state], {**saw, "found": stop[1]}))
-            return self._held(row, stop)
-        self.asked.append(Check("cooldown", "ok", saw))
+            asked.append(Check("cooldown", _VERDICTS[stop[0].state], {**saw, "found": stop[1]}))
+            return self._held(tx, row, stop, asked)
+        asked.append(Check("cooldown", "ok", saw))
         if take_probes(tx, pauses, self.turn.passes) is None:
             raise _Lost  # looked at again within a second, and then held by the pause
-        stated = {"lead_id": lead.id, "n": row["attempts"], "caller_id": decision.account.caller_id}
-        attempt = tx.one(_INSERT_ATTEMPT, {**values, **stated, **of_brakes, "hidden": hidden})
+        attempt = tx.one(*self._inserting(row["attempts"], at_last))
         assert attempt is not None
         # All this may have waited for others: a brake or an opt-out that came meanwhile counts as well.
         if brakes.braked(tx, attempt["brakes"], of_brakes, []) or do_not_call.listed(attempt, self.key, []):
             raise _Lost  # looked at again within a second, and then held
-        rates.note(tx, scopes, attempt["intent_at"], attempt["id"])
-        write_history(tx, lead.id, LeadState.DIALING, _dialing(row["attempts"], decision), self._evidence())
+        rates.note(tx, self.scopes, attempt["intent_at"], attempt["id"])
+        told = _dialing(row["attempts"], decision)
+        write_history(tx, lead.id, LeadState.DIALING, told, self._evidence(asked))
         return Begun(AttemptId(attempt["id"]), row["attempts"], attempt["intent_at"])
 
-    def _held(self, row: Row, stop: tuple[SetBack, str], *, gives_back: bool = True) -> Held:
-        if gives_back:
-            give_back(self.tx, self.turn.passes)
-        return _hold(self.tx, self.lead.id, row["epoch"], *stop, uncounted=1, evidence=self._evidence())
+    def _inserting(self, n: int, at_last: Mapping[str, object]) -> Statement:
+        assert self.decision.account is not None
+        stated = {"lead_id": self.lead.id, "n": n, "caller_id": self.decision.account.caller_id}
+        return _INSERT_ATTEMPT, {**self.values, **stated, **at_last}
 
-    def _evidence(self) -> str | None:
-        return evidence_of(self.asked, self.rules_digest)
+    def _held(
+        self, tx: Tx, row: Row, stop: tuple[SetBack, str], asked: Sequence[Check], *, gives_back: bool = True
+    ) -> Held:
+        if gives_back:
+            give_back(tx, self.turn.passes)
+        return _hold(tx, self.lead.id, row["epoch"], *stop, uncounted=1, evidence=self._evidence(asked))
+
+    def _evidence(self, asked: Sequence[Check]) -> str | None:
+        return evidence_of(asked, str(self.values["rules_digest"]))
 
 
 _VERDICTS: Mapping[LeadState, CheckVerdict] = {LeadState.WAITING: "wait", LeadState.BLOCKED: "refused"}

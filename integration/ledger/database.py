@@ -25,8 +25,9 @@ from integration.ledger.turns import TurnLock
 
 Row = Mapping[str, Any]
 Params = Mapping[str, object]
+Statement = tuple[str, Params]
 
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
+PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 
 # How long a webhook may wait for the database before the CRM is told to come again.
 LOCK_WAIT_SECONDS = 2.0
@@ -58,6 +59,17 @@ class ConstraintHeld(Exception):
     """A unique index refused the write. The transaction was rolled back."""
 
 
+class Unforeseen(Exception):
+    """Another statement came than was foreseen. Begin anew, without foresight; nothing was kept."""
+
+
+class Asked:
+    """A row that was asked for. It is there after the next statement, or after the end of the transaction."""
+
+    __slots__ = ("row",)
+    row: Row | None
+
+
 def is_an_id(number: int) -> bool:
     """Whether a row may have this number: a person may type any, and a database takes 64 bits."""
     return 0 < number < 2**63
@@ -69,7 +81,7 @@ class Tx(Protocol):
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         """The first row, or None."""
 
-    def all(self, sql: str, params: Params | None = None) -> list[Row]:
+    def all(self, sql: str, params: Params | None = None) -> Sequence[Row]:
         """Every row."""
 
     def run(self, sql: str, params: Params | None = None) -> int:
@@ -79,8 +91,16 @@ class Tx(Protocol):
         """Run a statement that nobody asks about, before the next one at the latest. A failure is raised there, or
         at the end of the transaction. So a distant database is not waited for once more."""
 
+    def ask(self, sql: str, params: Params | None = None) -> Asked:
+        """As `add`, for a statement whose first row is wanted later."""
+
     def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
         """Run one statement many times: the first row of each, or None."""
+
+    def foresee(self, statements: Sequence[Statement]) -> None:
+        """Say which statements `one`, `all` and `run` will most likely be given next, so that a distant database is
+        waited for once and not for each. When another one is given, or a commit comes before the last, Unforeseen is
+        raised. A failure of any of them, ConstraintHeld for one, may be raised here."""
 
 
 class Database(Protocol):
@@ -337,7 +357,7 @@ class _SqliteTx:
         rows = self.all(sql, params)  # to the end: a RETURNING statement left half read holds its lock
         return rows[0] if rows else None
 
-    def all(self, sql: str, params: Params | None = None) -> list[Row]:
+    def all(self, sql: str, params: Params | None = None) -> Sequence[Row]:
         return self._connection.execute(_sqlite_sql(sql), params or {}).fetchall()
 
     def run(self, sql: str, params: Params | None = None) -> int:
@@ -346,8 +366,16 @@ class _SqliteTx:
     def add(self, sql: str, params: Params | None = None) -> None:
         self.run(sql, params)
 
+    def ask(self, sql: str, params: Params | None = None) -> Asked:
+        asked = Asked()
+        asked.row = self.one(sql, params)
+        return asked
+
     def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
         return [self.one(sql, each) for each in params]
+
+    def foresee(self, statements: Sequence[Statement]) -> None:
+        """There is no distance here."""
 
 
 _SQLITE_NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
@@ -361,15 +389,6 @@ def _sqlite_sql(sql: str) -> str:
             sql.replace("{now}", _SQLITE_NOW).replace("{skip_locked}", "").replace("{lock}", "")
         )
     return ready
-
-
-def named_to_psycopg(sql: str) -> str:
-    """`:name` as psycopg's `%(name)s`, `{now}` as PostgreSQL's clock, the locks as its row locks."""
-    now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-    # NO KEY: rows that refer to a lead may still be written, as its write-back's history is.
-    lock = "FOR NO KEY UPDATE"
-    named = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
-    return named.replace("{now}", now).replace("{skip_locked}", f"{lock} SKIP LOCKED").replace("{lock}", lock)
 
 
 _UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})

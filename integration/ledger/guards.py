@@ -6,7 +6,7 @@ when the attempt never ends.
 
 from __future__ import annotations
 
-from integration.ledger.database import Row, Tx
+from integration.ledger.database import Row, Statement, Tx
 from integration.ledger.steps import milliseconds
 from integration.model import LeadId
 
@@ -38,8 +38,13 @@ _SHORT = milliseconds(WHILE_DIALING_SECONDS)
 
 def take_guard(tx: Tx, phone: str, lead_id: LeadId, cooldown_seconds: float) -> bool:
     """Keep a number for this lead; False when another lead has it."""
+    return tx.one(*taking_guard(phone, lead_id, cooldown_seconds)) is not None
+
+
+def taking_guard(phone: str, lead_id: LeadId, cooldown_seconds: float) -> Statement:
+    """What `take_guard` asks."""
     lasts = milliseconds(max(cooldown_seconds, WHILE_DIALING_SECONDS))
-    return tx.one(_TAKE, {"phone": phone, "lead_id": lead_id, "lasts": lasts}) is not None
+    return _TAKE, {"phone": phone, "lead_id": lead_id, "lasts": lasts}
 
 
 def holder(tx: Tx, phone: str) -> Row:

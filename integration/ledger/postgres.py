@@ -13,28 +13,29 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, LiteralString, Self, cast
+from typing import Any, Literal, LiteralString, Self
 
 import psycopg
 import psycopg_pool
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
 
 from integration.ledger.database import (
     SNAPSHOT_SECONDS,
+    Asked,
     CommitInDoubt,
     ConstraintHeld,
     LedgerUnavailable,
     Params,
     Row,
+    Statement,
     Tx,
-    named_to_psycopg,
+    Unforeseen,
 )
+from integration.ledger.journeys import Answer, Journeys
 from integration.ledger.limit import Limit, Outage
-
-_Connection = psycopg.Connection[DictRow]
 
 # A webhook must answer 503 within 2 s when the database is away, so no wait may be longer.
 _POOL_WAIT_SECONDS = 1.5
@@ -45,10 +46,17 @@ _CONNECT_SECONDS = 2
 _RECONNECT_SECONDS = 2.0
 # A batch of a thousand events needs as many answers; so long as they come, it may take so long in all.
 _TRANSACTION_SECONDS = 6.0
-_WORTH_A_PIPELINE = 4  # statements; for fewer the driver's preparations cost more than the journeys
 IDLE_SECONDS = 60.0  # so often a pool closes one connection that nobody needed meanwhile, down to its smallest size
 _AT_ONCE = 200  # statements in one journey, so that the server is heard of often enough
-_statements: dict[str, str] = {}
+
+
+class _Connection(psycopg.Connection[Any]):
+    """One of the pool's."""
+
+    journeys: Journeys
+
+
+_Pool = psycopg_pool.ConnectionPool[_Connection]
 
 
 class PostgresDatabase:
@@ -63,7 +71,7 @@ class PostgresDatabase:
             _ask(url)
         self._away: LedgerUnavailable | None = None  # why the last connection could not be made
         self._outage = Outage(_POOL_WAIT_SECONDS)
-        self._pool: psycopg_pool.ConnectionPool[_Connection] = psycopg_pool.ConnectionPool(
+        self._pool = _Pool(
             url,
             connection_class=_noting(self._note),
             min_size=1,
@@ -75,8 +83,9 @@ class PostgresDatabase:
             configure=_configuring(_WORKS_ITSELF if works_itself else ""),
             name="ringback",
             kwargs={
-                "row_factory": dict_row,
                 "autocommit": True,
+                "client_encoding": "utf8",
+                "prepare_threshold": None,  # `Journeys` prepares
                 "connect_timeout": _CONNECT_SECONDS,
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
@@ -121,14 +130,13 @@ class PostgresDatabase:
         limit = Limit(SNAPSHOT_SECONDS, SNAPSHOT_SECONDS)
         one_instant = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         with self._errors(limit), self._transaction(limit, one_instant) as tx:
-            tx.execute(f"SET LOCAL statement_timeout = '{round(SNAPSHOT_SECONDS)}s'")
+            tx.add(f"SET LOCAL statement_timeout = '{round(SNAPSHOT_SECONDS)}s'")
             yield tx
 
     @contextlib.contextmanager
     def _transaction(self, limit: Limit, begin: str) -> Iterator[_PostgresTx]:
-        tx = _PostgresTx(self._pool, limit, self._outage)
+        tx = _PostgresTx(self._pool, limit, self._outage, begin)
         try:
-            tx.execute(begin)
             yield tx
             limit.is_committing = True
             tx.finish()
@@ -187,6 +195,7 @@ def _configuring(more: LiteralString) -> Callable[[_Connection], None]:
         limit.hold(connection)
         try:
             connection.execute(_SETTINGS + more)
+            connection.journeys = Journeys(connection)
         finally:
             limit.release()
 
@@ -194,42 +203,84 @@ def _configuring(more: LiteralString) -> Callable[[_Connection], None]:
 
 
 class _PostgresTx:
-    """Statements on one connection, which the first of them fetches from the pool.
+    """Statements on one connection, which the first journey fetches from the pool.
 
-    Each statement costs a journey to the server and back. Those of which only a failure matters wait for the next
-    one and travel with it, in the driver's pipeline mode.
+    Those that nobody asks about yet wait, and travel with the next one. BEGIN is the first of them.
     """
 
-    def __init__(self, pool: psycopg_pool.ConnectionPool[_Connection], limit: Limit, outage: Outage) -> None:
+    def __init__(self, pool: _Pool, limit: Limit, outage: Outage, begin: str | None = None) -> None:
         self._pool = pool
         self._limit = limit
         self._outage = outage
         self._connection: _Connection | None = None
-        self._waiting: list[tuple[str, Params]] = []
+        self._waiting: list[Statement] = [] if begin is None else [(begin, {})]
+        self._asked: list[tuple[int, Asked]] = []  # with the number of each among those that wait
+        self._foreseen: deque[tuple[Statement, Answer]] = deque()
 
-    def execute(self, sql: str, params: Params | None = None) -> psycopg.Cursor[DictRow]:
-        """Run a statement in the driver's own form."""
-        if self._connection is None:
-            return self._first(sql, params)
-        cursor = self._together(sql, params) if self._waiting else self._connection.execute(cast("Any", sql), params)
-        self._limit.answered()
-        self._outage.heard()
-        return cursor
+    def one(self, sql: str, params: Params | None = None) -> Row | None:
+        return self._answer(sql, params).one()
 
-    def _together(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
-        """What waits, and then this one, in one journey."""
-        assert self._connection is not None
-        waiting, self._waiting = self._waiting, []
-        with self._connection.pipeline():
-            for earlier, its_params in waiting:
-                self._connection.execute(cast("Any", earlier), its_params)
-            return self._connection.execute(cast("Any", sql), params)
+    def all(self, sql: str, params: Params | None = None) -> Sequence[Row]:
+        return self._answer(sql, params).all()
+
+    def run(self, sql: str, params: Params | None = None) -> int:
+        return self._answer(sql, params).count()
+
+    def add(self, sql: str, params: Params | None = None) -> None:
+        self._demand_all_foreseen()
+        self._waiting.append((sql, params or {}))
+
+    def ask(self, sql: str, params: Params | None = None) -> Asked:
+        asked = Asked()
+        self._asked.append((len(self._waiting), asked))
+        self.add(sql, params)
+        return asked
+
+    def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
+        self._demand_all_foreseen()
+        rows: list[Row | None] = []
+        for first in range(0, len(params), _AT_ONCE):
+            some = params[first : first + _AT_ONCE]
+            rows.extend(answer.one() for answer in self._go([(sql, each) for each in some]))
+        return rows
+
+    def foresee(self, statements: Sequence[Statement]) -> None:
+        self._foreseen.extend(zip(statements, self._go(statements), strict=True))
+
+    def _answer(self, sql: str, params: Params | None) -> Answer:
+        if self._foreseen:
+            foreseen, answer = self._foreseen.popleft()
+            if foreseen != (sql, params):
+                raise Unforeseen
+            return answer
+        return self._go([(sql, params or {})])[0]
+
+    def _demand_all_foreseen(self) -> None:
+        """Nothing else may come between, nor a commit before."""
+        if self._foreseen:
+            raise Unforeseen
 
     def finish(self) -> None:
-        """Commit."""
-        self.execute("COMMIT")
+        """Commit, unless nothing was asked at all."""
+        self._demand_all_foreseen()
+        if self._connection is None and len(self._waiting) > 1:
+            self._go([])  # apart, because the first journey may be made twice
+        if self._connection is not None:
+            self._go([("COMMIT", {})])
 
-    def _first(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
+    def _go(self, statements: Sequence[Statement]) -> list[Answer]:
+        """What waits, and then these, in one journey. The answers to these."""
+        waiting, self._waiting = self._waiting, []
+        asked, self._asked = self._asked, []
+        journey = [*waiting, *statements]
+        answers = self._first(journey) if self._connection is None else self._connection.journeys.go(journey)
+        self._limit.answered()
+        self._outage.heard()
+        for number, one in asked:
+            one.row = answers[number].one()
+        return answers[len(waiting) :]
+
+    def _first(self, statements: Sequence[Statement]) -> list[Answer]:
         """A connection cut by a restart of the server is found out here, where nothing has been done yet, and not
         in the middle of a lead: it is thrown away and the next one asked."""
         for tries_left in range(self._pool.max_size, -1, -1):
@@ -238,23 +289,15 @@ class _PostgresTx:
             self._connection = connection
             self._limit.hold(connection)
             try:
-                cursor = connection.execute(cast("Any", sql), params)
+                return connection.journeys.go(statements)
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 if not connection.closed or tries_left == 0 or self._limit.left() <= 0:
                     raise
                 self.give_back()
-            else:
-                self._outage.heard()
-                return cursor
         raise AssertionError
 
     def undo(self) -> None:
-        """Roll back, if there is anything to roll back.
-
-        By the driver's own call, which also forgets what was prepared. The driver takes those statements for prepared
-        that stood behind a failure in the pipeline; the server never saw them, and each use would fail for good.
-        """
-        self._waiting.clear()
+        """Roll back, if there is anything to roll back."""
         if self._connection is not None and not self._connection.closed:
             self._connection.rollback()
 
@@ -264,49 +307,6 @@ class _PostgresTx:
             self._limit.release()
             self._pool.putconn(self._connection)
             self._connection = None
-
-    def _execute(self, sql: str, params: Params | None) -> psycopg.Cursor[DictRow]:
-        return self.execute(_in_its_form(sql), params or {})
-
-    def one(self, sql: str, params: Params | None = None) -> Row | None:
-        return self._execute(sql, params).fetchone()
-
-    def all(self, sql: str, params: Params | None = None) -> list[Row]:
-        return cast("list[Row]", self._execute(sql, params).fetchall())
-
-    def run(self, sql: str, params: Params | None = None) -> int:
-        return self._execute(sql, params).rowcount
-
-    def add(self, sql: str, params: Params | None = None) -> None:
-        self._waiting.append((_in_its_form(sql), params or {}))
-
-    def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
-        if len(params) < _WORTH_A_PIPELINE:
-            return [self.one(sql, each) for each in params]
-        rows: list[Row | None] = []
-        for first in range(0, len(params), _AT_ONCE):
-            cursor = self._many(_in_its_form(sql), params[first : first + _AT_ONCE])
-            rows.append(cursor.fetchone())
-            while cursor.nextset():
-                rows.append(cursor.fetchone())
-        return rows
-
-    def _many(self, sql: str, params: Sequence[Params]) -> psycopg.Cursor[DictRow]:
-        assert self._connection is not None
-        for earlier, its_params in self._waiting:
-            self._connection.execute(cast("Any", earlier), its_params)
-        self._waiting.clear()
-        cursor = self._connection.cursor()
-        cursor.executemany(cast("Any", sql), params, returning=True)
-        self._limit.answered()
-        return cursor
-
-
-def _in_its_form(sql: str) -> str:
-    ready = _statements.get(sql)
-    if ready is None:
-        ready = _statements[sql] = named_to_psycopg(sql)
-    return ready
 
 
 # ---- trouble in words -----------------------------------------------------------------------
@@ -332,7 +332,7 @@ def let_go(error: BaseException) -> None:
 def _noting(note: Callable[[psycopg.Error | None], None]) -> type[_Connection]:
     """Connections that tell how the making of each came out."""
 
-    class Noting(psycopg.Connection[DictRow]):
+    class Noting(_Connection):
         @classmethod
         def connect(cls, conninfo: str = "", **named: Any) -> Self:
             try:

@@ -10,11 +10,11 @@ A lead that finds no room waits, and is let in when there is room: the freshest 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from integration.ledger.database import Database, Row, Tx
+from integration.ledger.database import Database, Row, Statement, Tx
 from integration.ledger.steps import SetBack, milliseconds
 from integration.model import SCOPE_OF_ALL, Check, LeadState, Limit, Limits, Reason
 
@@ -102,6 +102,11 @@ def full(tx: Tx, scopes: Scopes, asked: list[Check]) -> tuple[SetBack, str] | No
     return after, f"{limit}; there is room again from {again} on"
 
 
+def asking_for_room(scopes: Scopes) -> Sequence[Statement]:
+    """What `full` asks where there is room, and no scope has its first call ever."""
+    return [_locking([scope for scope, _ in scopes]), _counting(scopes)] if scopes else []
+
+
 def note(tx: Tx, scopes: Scopes, at: int, attempt_id: int) -> None:
     """One more call: this intent counts from now on."""
     for scope, _ in scopes:
@@ -116,15 +121,19 @@ def take_out(tx: Tx, source: str, account: str, at: int, attempt_id: int) -> Non
 
 
 def _keep(tx: Tx, scopes: Sequence[str]) -> None:
-    padded = [*scopes, "", ""][:3]
-    names = {f"scope_{n}": scope for n, scope in enumerate(padded)}
-    if not tx.all(_LOCK, {**names, "count": len(scopes)}):  # the first call ever of one of them
+    if not tx.all(*_locking(scopes)):  # the first call ever of one of them
         for scope in sorted(scopes):
             tx.add(_MAKE, {"scope": scope})
 
 
+def _locking(scopes: Sequence[str]) -> Statement:
+    padded = [*scopes, "", ""][:3]
+    names = {f"scope_{n}": scope for n, scope in enumerate(padded)}
+    return _LOCK, {**names, "count": len(scopes)}
+
+
 @functools.cache
-def _counting(limits: int) -> str:
+def _counts(limits: int) -> str:
     counts = (
         f"(SELECT COUNT(*) FROM limit_use WHERE scope = :scope_{n} AND at > {{now}} - :window_{n}) AS used_{n}"
         for n in range(limits)
@@ -133,13 +142,20 @@ def _counting(limits: int) -> str:
 
 
 def _count(tx: Tx, scopes: Scopes) -> tuple[list[_Use], int]:
-    wanted = [(scope, limit) for scope, limits in scopes for limit in limits]
-    values: dict[str, object] = {}
-    for n, (scope, limit) in enumerate(wanted):
-        values |= {f"scope_{n}": scope, f"window_{n}": milliseconds(limit.seconds)}
-    row = tx.one(_counting(len(wanted)), values)
+    row = tx.one(*_counting(scopes))
     assert row is not None
-    return [_Use(scope, limit, row[f"used_{n}"]) for n, (scope, limit) in enumerate(wanted)], row["now"]
+    return [_Use(scope, limit, row[f"used_{n}"]) for n, (scope, limit) in enumerate(_each(scopes))], row["now"]
+
+
+def _counting(scopes: Scopes) -> Statement:
+    values: dict[str, object] = {}
+    for n, (scope, limit) in enumerate(_each(scopes)):
+        values |= {f"scope_{n}": scope, f"window_{n}": milliseconds(limit.seconds)}
+    return _counts(len(values) // 2), values
+
+
+def _each(scopes: Scopes) -> Iterator[tuple[str, Limit]]:
+    return ((scope, limit) for scope, limits in scopes for limit in limits)
 
 
 def _room_at(tx: Tx, use: _Use, now: int) -> int:

@@ -8,16 +8,17 @@ or a clear answer has settled.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from integration.crash_points import reach
-from integration.ledger.database import ConstraintHeld, Database, Row, Tx
+from integration.ledger.database import Asked, ConstraintHeld, Database, Row, Tx
 from integration.ledger.guards import end_guard, free_guard
 from integration.ledger.history import write_history
 from integration.ledger.moving import put_back
 from integration.ledger.pauses import COUNT, learn, pause_if_asked
 from integration.ledger.rates import take_out
 from integration.ledger.steps import Begun, SetBack, Settled
-from integration.ledger.writebacks import enqueue_leased, enqueue_writeback
+from integration.ledger.writebacks import enqueue_leased, enqueue_writeback, leased
 from integration.model import AttemptId, AttemptState, LeadId, LeadState, Outcome, OutcomeKind, Reason
 
 _LOOK = f"""
@@ -51,18 +52,19 @@ def settle(
     database: Database, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None, *, lease: bool
 ) -> Settled | None:
     """See `Calls.settle`."""
+    leases: list[Asked] = []
     try:
         with database.write() as tx:
-            settled = _settle(tx, lead_id, attempt_id, outcome, after, lease=lease)
+            settled = _settle(tx, lead_id, attempt_id, outcome, after, leases=leases if lease else None)
             reach("settle.before_commit")
     except ConstraintHeld:  # the dialer gave an id that another call has: one of the two is wrong
         alert = f"the dialer answered with a call id that another call has already: {outcome.call_id}"
         doubtful = Outcome(OutcomeKind.UNCLEAR, Reason.ANSWER_UNCLEAR, alert, http_status=outcome.http_status)
         with database.write() as tx:
-            settled = _settle(tx, lead_id, attempt_id, doubtful, None, lease=False)
+            settled = _settle(tx, lead_id, attempt_id, doubtful, None)
         return None if settled is None else Settled(settled.state, alert)
     reach("settle.committed")
-    return settled
+    return settled if settled is None or not leases else replace(settled, lease=leased(leases[0]))
 
 
 # Waits for a transaction that is still in doubt: it holds the lead until it is committed or rolled back.
@@ -83,15 +85,20 @@ def withdraw(database: Database, lead_id: LeadId, begun: Begun) -> bool:
         tx.one(_HOLD, {"lead_id": lead_id})
         if tx.one(_STANDS, names) is None:
             return False
-        settled = _settle(
-            tx, lead_id, begun.attempt_id, _NEVER_SENT, SetBack(LeadState.READY, Reason.NOT_SENT), lease=False
-        )
+        settled = _settle(tx, lead_id, begun.attempt_id, _NEVER_SENT, SetBack(LeadState.READY, Reason.NOT_SENT))
     return settled is not None
 
 
 def _settle(
-    tx: Tx, lead_id: LeadId, attempt_id: AttemptId, outcome: Outcome, after: SetBack | None, *, lease: bool
+    tx: Tx,
+    lead_id: LeadId,
+    attempt_id: AttemptId,
+    outcome: Outcome,
+    after: SetBack | None,
+    *,
+    leases: list[Asked] | None = None,
 ) -> Settled | None:
+    """Where `leases` is given, the write-back of what the answer says is leased, and it gets the lease."""
     attempt = tx.one(_LOOK, {"id": attempt_id, "lead_id": lead_id})
     assert attempt is not None
     if attempt["state"] == AttemptState.RELEASED:
@@ -122,9 +129,9 @@ def _settle(
         put_back(tx, lead_id, attempt["epoch"], after, outcome.message)
         pause_if_asked(tx, after, outcome.message)
     write_history(tx, lead_id, state, _told(attempt, outcome))
-    if lease and outcome.kind is not OutcomeKind.NOT_PLACED:
-        return Settled(state, lease=enqueue_leased(tx, lead_id))
-    if state.is_result:
+    if leases is not None and outcome.kind is not OutcomeKind.NOT_PLACED:
+        leases.append(enqueue_leased(tx, lead_id))
+    elif state.is_result:
         enqueue_writeback(tx, lead_id)
     return Settled(state)
 

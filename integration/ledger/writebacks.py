@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from integration.crash_points import reach
-from integration.ledger.database import Database, Params, Tx
+from integration.ledger.database import Asked, Database, Params, Tx
 from integration.ledger.history import WRITE_FOR, write_history
 from integration.ledger.steps import LeadWork, Lease, Settled, fields_as_kept, known_reason, milliseconds
 from integration.model import Decision, LeadId, LeadState, Outcome, Reason, WritebackState
@@ -101,11 +101,15 @@ def enqueue_writeback(tx: Tx, lead_id: LeadId) -> None:
     tx.add(_ENQUEUE, {"lead_id": lead_id})
 
 
-def enqueue_leased(tx: Tx, lead_id: LeadId) -> Lease | None:
-    """As `enqueue_writeback`, and lease it at once, which saves a transaction; None while an older result is leased."""
-    row = tx.one(_ENQUEUE_LEASED, {"lead_id": lead_id, "lease": _LEASE})
-    assert row is not None
-    return Lease(row["version"], row["lease_until"]) if row["tries"] else None
+def enqueue_leased(tx: Tx, lead_id: LeadId) -> Asked:
+    """As `enqueue_writeback`, and lease it at once, which saves a transaction. `leased` reads the row."""
+    return tx.ask(_ENQUEUE_LEASED, {"lead_id": lead_id, "lease": _LEASE})
+
+
+def leased(asked: Asked) -> Lease | None:
+    """The lease of `enqueue_leased`; None while an older result is leased. To be read after the commit."""
+    assert asked.row is not None
+    return Lease(asked.row["version"], asked.row["lease_until"]) if asked.row["tries"] else None
 
 
 def leased_job(lead: LeadWork, decision: Decision, outcome: Outcome, settled: Settled) -> WritebackJob | None:

@@ -184,8 +184,10 @@ def test_trouble_while_working_is_told_in_words(ledger, statement, sentence):
 
 
 def test_a_pool_that_is_busy_is_told_apart_from_a_server_that_is_away(ledger):
-    with ledger.database.write(), pytest.raises(LedgerUnavailable, match=r"every connection .* stayed busy"):
-        ledger.reading.ping()
+    with ledger.database.write() as tx:
+        tx.one("SELECT 1 AS one")
+        with pytest.raises(LedgerUnavailable, match=r"every connection .* stayed busy"):
+            ledger.reading.ping()
     away = Ledger(open_database(f"postgres://app:{PASSWORD}@127.0.0.1:9/x"))
     with pytest.raises(LedgerUnavailable, match=r"^nothing listens at 127\.0\.0\.1:9; "):
         away.reading.ping()

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from integration.ledger import (
+    Begun,
     ConstraintHeld,
     Held,
     Ledger,
@@ -32,10 +33,12 @@ from integration.ledger import (
     open_database,
     postgres,
 )
-from integration.ledger.database import named_to_psycopg, postgres_url, sqlite_path
-from integration.model import LeadId, LeadState, Reason
+from integration.ledger.database import Statement, Tx, Unforeseen, postgres_url, sqlite_path
+from integration.ledger.journeys import Answer, Journeys
+from integration.ledger.writebacks import leased_job
+from integration.model import LeadId, LeadState, Limit, Limits, Reason
 from tests.end_to_end.rig import Cable
-from tests.ledger.conftest import NUMBER, PLACED, World
+from tests.ledger.conftest import NUMBER, OTHER_NUMBER, PLACED, World
 
 
 def test_what_raises_within_a_transaction_is_undone(world: World) -> None:
@@ -261,17 +264,6 @@ def test_closing_waits_for_nobody_who_is_stuck(sqlite_url: str) -> None:
 # ---- PostgreSQL -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("SELECT :a, :body_sha256, 'x'::text", "SELECT %(a)s, %(body_sha256)s, 'x'::text"),
-        ("LIKE '100%' AND n = :n2", "LIKE '100%%' AND n = %(n2)s"),
-    ],
-)
-def test_named_parameters_are_written_as_the_driver_wants_them(ours: str, theirs: str) -> None:
-    assert named_to_psycopg(ours) == theirs
-
-
 def test_the_address_that_a_paas_gives_is_understood() -> None:
     assert postgres_url("postgres://u:p@h/d") == "postgresql://u:p@h/d"
     assert postgres_url("postgresql://u:p@h/d") == "postgresql://u:p@h/d"
@@ -303,19 +295,17 @@ def test_connections_that_the_server_cut_are_replaced(migrated_postgres_url: str
 def test_a_connection_cut_within_a_transaction_is_unavailable_and_leaks_nothing(migrated_postgres_url: str) -> None:
     ledger = Ledger(open_database(migrated_postgres_url, pool_size=1))
     for _ in range(3):
-        with pytest.raises(LedgerUnavailable), ledger.database.write() as tx:
+        with pytest.raises(LedgerUnavailable, match=r"stopping \(AdminShutdown 57P01"), ledger.database.write() as tx:
             tx.one("SELECT pg_terminate_backend(pg_backend_pid())")
         ledger.upkeep.heartbeat("worker")
     ledger.close()
 
 
 def test_a_failure_among_statements_that_travel_together_spoils_no_connection(migrated_postgres_url: str) -> None:
-    """The driver prepares a statement that it sees often, and the server never hears of one behind a failure."""
+    """A statement is prepared when it is first sent, and the server never hears of one behind a failure."""
     db = open_database(migrated_postgres_url, pool_size=1)
     beat = "INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, 1, 1)"
     often = "UPDATE worker SET heartbeat_at = heartbeat_at + 1 WHERE id = :id"
-    with contextlib.suppress(KeyError), db.write():
-        raise KeyError  # the first of the connection: a driver that looks for ROLLBACK alone has nothing to forget yet
     with db.write() as tx:
         tx.run(beat, {"id": "w"})
 
@@ -324,13 +314,13 @@ def test_a_failure_among_statements_that_travel_together_spoils_no_connection(mi
             tx.add(beat, {"id": "w"})
             tx.add(often, {"id": "w"})
 
-    for _ in range(12):
-        with db.write() as tx:
-            tx.add(often, {"id": "w"})
+    for _ in range(3):
         with pytest.raises(ConstraintHeld):
             fail()
+        with db.write() as tx:
+            tx.add(often, {"id": "w"})
     with db.read() as tx:
-        assert tx.one("SELECT heartbeat_at FROM worker") == {"heartbeat_at": 13}
+        assert tx.one("SELECT heartbeat_at FROM worker") == {"heartbeat_at": 4}
     db.close()
 
 
@@ -430,44 +420,86 @@ def test_closing_a_frozen_database_takes_no_time(cable: Cable) -> None:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list[str]]:
-    """What this thread asks the server meanwhile."""
-    here, asked = threading.current_thread(), list[str]()
-    execute = psycopg.Connection.execute
+def listening() -> Iterator[list[int]]:
+    """How many statements go with each journey of this thread meanwhile."""
+    here, journeys = threading.current_thread(), list[int]()
+    go = Journeys.go
 
-    def listen(self: psycopg.Connection[Any], query: str, *rest: Any) -> Any:
-        if threading.current_thread() is here:  # and not the pool, which makes another connection
-            asked.append(query)
-        return execute(self, query, *rest)
+    def listen(self: Journeys, statements: Iterable[Statement]) -> list[Answer]:
+        statements = list(statements)
+        if threading.current_thread() is here:
+            journeys.append(len(statements))
+        return go(self, statements)
 
-    with patch.object(psycopg.Connection, "execute", listen):
-        yield asked
+    with patch.object(Journeys, "go", listen):
+        yield journeys
 
 
-def test_a_look_costs_one_question(migrated_postgres_url: str) -> None:
+def test_a_look_costs_one_journey(migrated_postgres_url: str) -> None:
     ledger = Ledger(open_database(migrated_postgres_url))
     ledger.reading.ping()
-    with listening() as asked:
+    with listening() as journeys:
         ledger.reading.ping()
-    assert asked == ["SELECT 1 AS one"]
+    assert journeys == [1]
     ledger.close()
 
 
-def test_a_new_lead_and_a_write_back_that_was_taken_cost_one_question_each(migrated_postgres_url: str) -> None:
+@pytest.mark.parametrize("limits", [Limits(), Limits(everything=(Limit(3, 60, "minute"),))])
+def test_a_lead_costs_six_journeys(migrated_postgres_url: str, limits: Limits) -> None:
     world = World(Ledger(open_database(migrated_postgres_url)))
-    with listening() as asked:
-        (lead_id,) = receive(world.ledger).created
-    assert len(asked) == 1
-    world.call(lead_id, PLACED)
-    job = world.ledger.writebacks.take(lead_id)
+    world.limits = limits
+    world.call(world.lead(), PLACED, to=OTHER_NUMBER)  # the first call ever of a scope takes the long way
+    with listening() as journeys:
+        lead_id = world.lead()
+    assert len(journeys) == 1
+    work = world.take(lead_id)
+    with listening() as journeys:
+        begun = world.begin_from(work, work.epoch)
+    assert isinstance(begun, Begun)
+    assert len(journeys) == 2
+    answer = replace(PLACED, call_id="call-2")
+    with listening() as journeys:
+        settled = world.ledger.calls.settle(lead_id, begun.attempt_id, answer, None, lease=True)
+    assert settled is not None
+    assert len(journeys) == 2
+    job = leased_job(work, world.decision(), answer, settled)
     assert job is not None
-    with listening() as asked:
+    with listening() as journeys:
         world.ledger.writebacks.done(job, 200, "taken")
-    assert len(asked) == 1
+    assert len(journeys) == 1
     story = world.ledger.reading.story(lead_id)
     assert story is not None
     assert (story.lead.writeback_state, story.history[-1].what) == ("done", "write-back done")
     world.ledger.close()
+
+
+def test_what_was_foreseen_and_did_not_come_is_undone(world: World) -> None:
+    """SQLite has no journeys to save, and foresees nothing."""
+    beat = "INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, 1, 1)"
+    statements = [(beat, {"id": name}) for name in ("a", "b")]
+    db = world.ledger.database
+
+    def act(act: Callable[[Tx], object]) -> None:
+        with db.write() as tx:
+            tx.foresee(statements)
+            assert tx.run(*statements[0]) == 1
+            act(tx)
+
+    others: list[Callable[[Tx], object]] = [
+        lambda tx: tx.run(beat, {"id": "c"}),
+        lambda tx: tx.one("SELECT 1 AS one"),
+        lambda tx: tx.add(beat, {"id": "c"}),
+        lambda tx: tx.ask("SELECT 1 AS one"),
+        lambda tx: tx.each(beat, [{"id": "c"}]),
+        lambda tx: None,
+    ]
+    if db.dialect == "postgresql":
+        for other in others:
+            with pytest.raises(Unforeseen):
+                act(other)
+        assert world.value("SELECT COUNT(*) FROM worker") == 0
+    act(lambda tx: tx.run(*statements[1]))
+    assert world.value("SELECT COUNT(*) FROM worker") == 2
 
 
 def test_a_read_only_server_is_unavailable(migrated_postgres_url: str) -> None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Literal
 
 import psycopg
-from psycopg.rows import dict_row
 
 from integration.ledger import ALL_DIALING, Held, Ledger, NewEvent, NumberKey, SetBack
-from integration.ledger.database import Database, Params, Row, Tx, named_to_psycopg
+from integration.ledger.database import Asked, Database, Params, Row, Statement, Tx
+from integration.ledger.journeys import Journeys
 from integration.model import Burst, LeadState, Limit, Limits, Reason
 from tests.ledger.conftest import PLACED, UNCLEAR, World, refused
 
@@ -67,7 +67,7 @@ class ListeningTx:
         self._said.append((sql, params))
         return self._tx.one(sql, params)
 
-    def all(self, sql: str, params: Params | None = None) -> list[Row]:
+    def all(self, sql: str, params: Params | None = None) -> Sequence[Row]:
         self._said.append((sql, params))
         return self._tx.all(sql, params)
 
@@ -79,9 +79,16 @@ class ListeningTx:
         self._said.append((sql, params))
         self._tx.add(sql, params)
 
+    def ask(self, sql: str, params: Params | None = None) -> Asked:
+        self._said.append((sql, params))
+        return self._tx.ask(sql, params)
+
     def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
         self._said += [(sql, one) for one in params[:1]]
         return self._tx.each(sql, params)
+
+    def foresee(self, statements: Sequence[Statement]) -> None:
+        self._tx.foresee(statements)
 
 
 def live(world: World) -> None:
@@ -175,10 +182,10 @@ def plan_of(database_url: str, said: Said) -> list[str]:
         plain = sql.replace("{now}", "1").replace("{skip_locked}", "").replace("{lock}", "")
         with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
             return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {plain}", params or {})]
-    with psycopg.connect(database_url, row_factory=dict_row, autocommit=True) as connection:
+    with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET enable_seqscan = off")
-        rows = connection.execute(f"EXPLAIN {named_to_psycopg(sql)}".encode(), dict(params or {})).fetchall()
-        return [row["QUERY PLAN"].strip() for row in rows]
+        (answer,) = Journeys(connection).go([(f"EXPLAIN {sql}", params or {})])
+        return [row["QUERY PLAN"].strip() for row in answer.all()]
 
 
 def steps(plan: list[str]) -> Iterator[str]:

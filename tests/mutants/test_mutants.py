@@ -105,8 +105,8 @@ MUTANTS = {
     ),
     "nobody guards a number": Mutant(
         "integration/ledger/calls.py",
-        "if not take_guard(tx, decision.to, lead.id, cooldown_seconds):",
-        "if not take_guard(tx, decision.to, lead.id, cooldown_seconds) and not decision.to:",
+        "if not take_guard(tx, decision.to, lead.id, self.cooldown_seconds):",
+        "if not take_guard(tx, decision.to, lead.id, self.cooldown_seconds) and not decision.to:",
         "tests/ledger/test_calls.py::test_a_hundred_leads_with_one_number_ring_once[sqlite]",
     ),
     "the answer comes before the commit": Mutant(
@@ -132,7 +132,7 @@ MUTANTS = {
     ),
     "the do-not-call list is not asked": Mutant(
         "integration/ledger/calls.py",
-        "do_not_call.listed(row, self.key, self.asked) or ",
+        "do_not_call.listed(row, self.key, asked) or ",
         "",
         "tests/ledger/test_do_not_call.py::test_a_number_on_the_list_is_not_rung[sqlite]",
     ),
@@ -144,8 +144,8 @@ MUTANTS = {
     ),
     "a brake that came after the claim is not seen": Mutant(
         "integration/ledger/calls.py",
-        'stop = brakes.braked(tx, row["brakes"], of_brakes, self.asked)',
-        "stop = brakes.braked(tx, 0, of_brakes, self.asked)",
+        'stop = brakes.braked(tx, row["brakes"], of_brakes, asked)',
+        "stop = brakes.braked(tx, 0, of_brakes, asked)",
         "tests/ledger/test_brakes.py::test_a_brake_that_came_after_the_lead_was_claimed_holds_it[sqlite]",
     ),
     "the brake goes before what it withholds has its time": Mutant(
@@ -194,10 +194,28 @@ MUTANTS = {
         "tests/pipeline/test_local_runner.py::test_a_write_back_that_waits_when_we_stop_is_left_to_the_next_worker",
     ),
     "what was prepared is remembered after a failure": Mutant(
-        "integration/ledger/postgres.py",
-        "self._connection.rollback()",
-        'self.execute("ROLLBACK")',
+        "integration/ledger/journeys.py",
+        "if key is not None and result.status not in _WENT_WELL:",
+        "if False:",
         "tests/ledger/test_database.py::test_a_failure_among_statements_that_travel_together_spoils_no_connection",
+    ),
+    "what was foreseen stands in for what is asked": Mutant(
+        "integration/ledger/postgres.py",
+        "if foreseen != (sql, params):",
+        "if False:",
+        "tests/ledger/test_database.py::test_what_was_foreseen_and_did_not_come_is_undone[postgresql]",
+    ),
+    "a commit before the last of what was foreseen": Mutant(
+        "integration/ledger/postgres.py",
+        "        self._demand_all_foreseen()\n        if self._connection is None and",
+        "        if self._connection is None and",
+        "tests/ledger/test_database.py::test_what_was_foreseen_and_did_not_come_is_undone[postgresql]",
+    ),
+    "a connection with answers still to come serves on": Mutant(
+        "integration/ledger/journeys.py",
+        "            self._connection.close()  # with answers still to come it is of no use to anybody\n",
+        "",
+        "tests/ledger/test_journeys.py::test_a_wait_that_is_interrupted_closes_the_connection",
     ),
     "one source after the other": Mutant(
         "integration/crew.py",
