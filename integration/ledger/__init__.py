@@ -13,7 +13,9 @@ All SQL of the program stands in this package, and nothing else touches the data
 
 Each change of a lead's state is a compare-and-set on its `epoch`, so that of two workers one wins.
 Within a transaction rows are taken in this order: lead, attempt, scope of limits, phone guard, pause, write-back. So
-two transactions cannot wait for each other. A statement over many leads skips those that another one holds.
+two transactions cannot wait for each other; but for one that has lost its lead to another, and learns of it only
+behind the rows that it asked for together with the lead (`Tx.foresee`). PostgreSQL ends one of the two, and that is
+tried again. A statement over many leads skips those that another one holds.
 """
 
 from integration.ledger.brakes import BURST, Brake, Brakes, Withheld

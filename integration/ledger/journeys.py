@@ -25,11 +25,14 @@ from psycopg.types.numeric import Int8Dumper
 
 from integration.ledger.database import PARAMETER, Params, Statement
 
-# More than a process has in all, were it not for values that are None here and a number there.
+# Those that come after so many are sent whole each time. A process has fewer, but for a look that names the sources
+# that flood: each number of them is a statement of its own.
 MOST_PREPARED = 400
 
 _NOW = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 _LOCK = "FOR NO KEY UPDATE"  # NO KEY: rows that refer to a lead may still be written, as its write-back's history is
+_LOOK_AGAIN_MS = 100  # under TLS bytes may be here already that the socket does not tell of
+_STALE = (b"0A000", b"26000")  # the plan does not fit the table any more, or the server has forgotten the statement
 _WENT_WELL = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -70,7 +73,9 @@ class Answer:
         result = self._result
         names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
         self._adapt.set_pgresult(result)
-        return self._adapt.load_rows(0, count, lambda values: dict(zip(names, values, strict=True)))
+        rows = self._adapt.load_rows(0, count, lambda values: dict(zip(names, values, strict=True)))
+        self._adapt.set_pgresult(None)  # a connection that nobody needs would keep it
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class Journeys:
         parcels = [self._pack(sql, params) for sql, params in statements]
         try:
             self._pg.enter_pipeline_mode()
-            prepares = [key for parcel in parcels for key in self._send(parcel)]
+            sent = [(parcel, is_preparing) for parcel in parcels for is_preparing in self._send(parcel)]
             self._pg.pipeline_sync()
             self._flush()
             results = self._read()
@@ -119,29 +124,32 @@ class Journeys:
         except BaseException:
             self._connection.close()  # with answers still to come it is of no use to anybody
             raise
-        for key, result in zip(prepares, results, strict=True):
-            if key is not None and result.status not in _WENT_WELL:
-                del self._prepared[key]
+        # A failure of the commit itself, as by a deferred trigger, is one result more.
+        for (parcel, is_preparing), result in zip(sent, results, strict=False):
+            if result.status not in _WENT_WELL and (is_preparing or _sqlstate(result) in _STALE):
+                self._prepared.pop(parcel.key, None)
         _raise_failure(results)
-        return [Answer(result, self._adapt) for key, result in zip(prepares, results, strict=True) if key is None]
+        return [
+            Answer(one, self._adapt) for (_, is_preparing), one in zip(sent, results, strict=True) if not is_preparing
+        ]
 
     def _pack(self, sql: str, params: Params) -> _Parcel:
         text, names = postgres_form(sql)
         values = self._adapt.dump_sequence([params[name] for name in names], [PyFormat.AUTO] * len(names))
         return _Parcel(text, self._adapt.types or (), values, self._adapt.formats or ())
 
-    def _send(self, parcel: _Parcel) -> Iterator[_Key | None]:
-        """Put a statement on its way. For each result to come: what it prepares, or None."""
+    def _send(self, parcel: _Parcel) -> Iterator[bool]:
+        """Put a statement on its way. For each result to come: whether it is that of preparing it."""
         name = self._prepared.get(parcel.key)
         if name is None and len(self._prepared) < MOST_PREPARED:
             name = self._prepared[parcel.key] = b"ringback_%d" % next(self._names)
             self._pg.send_prepare(name, parcel.text.encode(), parcel.types)
-            yield parcel.key
+            yield True
         if name is None:
             self._pg.send_query_params(parcel.text.encode(), parcel.values, parcel.types, parcel.formats)
         else:
             self._pg.send_query_prepared(name, parcel.values, parcel.formats)
-        yield None
+        yield False
 
     def _flush(self) -> None:
         """Send what is still here. The server may have to be read from before it takes more."""
@@ -150,9 +158,8 @@ class Journeys:
             return
         self._ready.modify(pg.socket, select.POLLIN | select.POLLOUT)
         while pg.flush():
-            for _, events in self._ready.poll():
-                if events & ~select.POLLOUT:
-                    pg.consume_input()
+            self._ready.poll()
+            pg.consume_input()
         self._ready.modify(pg.socket, select.POLLIN)
 
     def _read(self) -> list[pq.abc.PGresult]:
@@ -162,7 +169,7 @@ class Journeys:
         with contextlib.suppress(psycopg.OperationalError):  # there is nothing more to read
             while True:
                 if pg.is_busy():
-                    self._ready.poll()
+                    self._ready.poll(_LOOK_AGAIN_MS)
                     pg.consume_input()
                     continue
                 result = pg.get_result()
@@ -180,4 +187,10 @@ def _raise_failure(results: Iterable[pq.abc.PGresult]) -> None:
     """Raise the first failure among these; what stood behind it was not run."""
     for result in results:
         if result.status not in _WENT_WELL:
+            if not _sqlstate(result):  # libpq's own word: an answer that it could not read, or no memory
+                raise psycopg.OperationalError("the connection failed")
             raise psycopg.errors.error_from_result(result)
+
+
+def _sqlstate(result: pq.abc.PGresult) -> bytes:
+    return result.error_field(pq.DiagnosticField.SQLSTATE) or b""

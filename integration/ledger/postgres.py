@@ -172,6 +172,8 @@ class PostgresDatabase:
             psycopg.OperationalError,
             psycopg.InterfaceError,
             psycopg.InternalError,  # a read-only standby after a failover, a transaction that the server ended
+            psycopg.errors.FeatureNotSupported,  # a plan that was made before a table changed
+            psycopg.errors.InvalidSqlStatementName,
             psycopg.errors.InsufficientPrivilege,
         ) as error:
             if limit.has_cut:
@@ -185,7 +187,7 @@ _SETTINGS = """
     SET statement_timeout = '1500ms';
     SET lock_timeout = '1300ms';
     SET idle_in_transaction_session_timeout = '15s'
-"""  # a little less than the limit, so that the server's own words come first
+"""  # of one statement a little less than the limit of one journey, so that the server's own words mostly come first
 _WORKS_ITSELF = "; SET ringback.works_itself = 'on'"  # read by the trigger of migration 0002
 
 
@@ -238,11 +240,7 @@ class _PostgresTx:
 
     def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
         self._demand_all_foreseen()
-        rows: list[Row | None] = []
-        for first in range(0, len(params), _AT_ONCE):
-            some = params[first : first + _AT_ONCE]
-            rows.extend(answer.one() for answer in self._go([(sql, each) for each in some]))
-        return rows
+        return [answer.one() for answer in self._go([(sql, each) for each in params])]
 
     def foresee(self, statements: Sequence[Statement]) -> None:
         self._foreseen.extend(zip(statements, self._go(statements), strict=True))
@@ -269,13 +267,14 @@ class _PostgresTx:
             self._go([("COMMIT", {})])
 
     def _go(self, statements: Sequence[Statement]) -> list[Answer]:
-        """What waits, and then these, in one journey. The answers to these."""
+        """What waits, and then these, in as few journeys as may be. The answers to these."""
         waiting, self._waiting = self._waiting, []
         asked, self._asked = self._asked, []
-        journey = [*waiting, *statements]
-        answers = self._first(journey) if self._connection is None else self._connection.journeys.go(journey)
-        self._limit.answered()
-        self._outage.heard()
+        answers: list[Answer] = []
+        for some in _by_journeys([*waiting, *statements]):
+            answers += self._first(some) if self._connection is None else self._connection.journeys.go(some)
+            self._limit.answered()
+            self._outage.heard()
         for number, one in asked:
             one.row = answers[number].one()
         return answers[len(waiting) :]
@@ -307,6 +306,10 @@ class _PostgresTx:
             self._limit.release()
             self._pool.putconn(self._connection)
             self._connection = None
+
+
+def _by_journeys(statements: Sequence[Statement]) -> Iterator[Sequence[Statement]]:
+    return (statements[first : first + _AT_ONCE] for first in range(0, len(statements), _AT_ONCE))
 
 
 # ---- trouble in words -----------------------------------------------------------------------
@@ -448,7 +451,9 @@ def _why_away(error: psycopg.Error, url: str) -> LedgerUnavailable:
 
 
 _FAILURES = {
+    "0A000": "a table of the database has changed meanwhile",
     "25006": "the database is read-only: a standby after a failover?",
+    "26000": "the database has forgotten a prepared statement; does a pooler that shares connections stand between?",
     "40001": "the database ended the transaction for another one",
     "40P01": "the database ended the transaction for another one",
     "42501": "the database's user may not do this; give it the rights on all tables and sequences of this schema",

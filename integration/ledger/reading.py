@@ -107,8 +107,14 @@ _STORY = f"""
     WHERE lead.id = :id
 """
 
-_ATTEMPTS = "SELECT * FROM attempt WHERE lead_id = :id ORDER BY n"
-_WRITEBACK = "SELECT * FROM writeback WHERE lead_id = :id"
+_ATTEMPTS = """
+    SELECT n, state, account, account_id, to_number, caller_id, intent_at, settled_at, call_id, http_status, reason,
+           message
+    FROM attempt WHERE lead_id = :id ORDER BY n
+"""
+_WRITEBACK = """
+    SELECT state, reason, detail, tries, due_at, settled_at, http_status FROM writeback WHERE lead_id = :id
+"""
 _STORED_HISTORY = "SELECT at, what, detail, evidence FROM history WHERE lead_id = :id ORDER BY id"
 _COUNTS = "SELECT state, COUNT(*) AS n FROM lead GROUP BY state"
 _PAUSES = "SELECT scope, reason, message, since, probe_at FROM pause ORDER BY scope"

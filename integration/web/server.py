@@ -42,7 +42,7 @@ HEADER_LIMIT = 16 * 1024
 CONNECTION_LIMIT = 800  # below the 1,024 files that a process may open on many systems; half of them are a crowd
 OTHER_FILES = 100  # of the database, of calls and of write-backs
 CROWDED_SECONDS = 1.0  # but none before it has waited so long
-TURNS = Manners(at_once=2, longest_busy_seconds=0.01, flood=4, courtesy_share=3, rests_up_to=100)
+TURNS = Manners(at_once=2, longest_busy_seconds=0.01, flood=4, courtesy_share=5, rests_up_to=100)
 BODY_BUDGET = 64 * 1024 * 1024  # bytes that all bodies together may hold before a web thread has them
 
 

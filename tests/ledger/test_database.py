@@ -33,7 +33,7 @@ from integration.ledger import (
     open_database,
     postgres,
 )
-from integration.ledger.database import Statement, Tx, Unforeseen, postgres_url, sqlite_path
+from integration.ledger.database import CommitInDoubt, Statement, Tx, Unforeseen, postgres_url, sqlite_path
 from integration.ledger.journeys import Answer, Journeys
 from integration.ledger.writebacks import leased_job
 from integration.model import LeadId, LeadState, Limit, Limits, Reason
@@ -322,6 +322,76 @@ def test_a_failure_among_statements_that_travel_together_spoils_no_connection(mi
     with db.read() as tx:
         assert tx.one("SELECT heartbeat_at FROM worker") == {"heartbeat_at": 4}
     db.close()
+
+
+@contextlib.contextmanager
+def losing(count: int, *, done: bool) -> Iterator[list[list[str]]]:
+    """The first `count` journeys lose their connection, when the server has done what they asked, or before. All that
+    was asked."""
+    go, asked = Journeys.go, list[list[str]]()
+
+    def lose(self: Journeys, statements: Iterable[Statement]) -> list[Answer]:
+        statements = list(statements)
+        asked.append([sql.split()[0] for sql, _ in statements])
+        if len(asked) > count:
+            return go(self, statements)
+        if done:
+            go(self, statements)
+        self._connection.close()
+        raise psycopg.OperationalError
+
+    with patch.object(Journeys, "go", lose):
+        yield asked
+
+
+BEAT = "INSERT INTO worker (id, started_at, heartbeat_at) VALUES (:id, 1, 1)"
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_the_first_journey_is_made_again_and_never_holds_a_commit(migrated_postgres_url: str, done: bool) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    with losing(1, done=done) as asked, world.ledger.database.write() as tx:
+        tx.add(BEAT, {"id": "w"})
+    assert asked == [["BEGIN", "INSERT"], ["BEGIN", "INSERT"], ["COMMIT"]]
+    assert world.value("SELECT COUNT(*) FROM worker") == 1
+    world.ledger.close()
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_commit_whose_answer_was_lost_is_in_doubt_and_not_made_again(migrated_postgres_url: str, done: bool) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+
+    def write() -> None:
+        with world.ledger.database.write() as tx:
+            tx.run(BEAT, {"id": "w"})
+            lost.enter_context(losing(1, done=done))
+
+    with contextlib.ExitStack() as lost, pytest.raises(CommitInDoubt):
+        write()
+    assert world.value("SELECT COUNT(*) FROM worker") == int(done)
+    world.ledger.close()
+
+
+def test_an_intent_is_asked_for_again_where_the_connection_was_cut(migrated_postgres_url: str) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    work = world.take(world.lead())
+    with losing(1, done=True) as asked:
+        begun = world.begin_from(work, work.epoch)
+    assert isinstance(begun, Begun)
+    assert asked[0] == asked[1] == ["BEGIN", "UPDATE", "INSERT", "INSERT"]
+    assert world.attempts(work.id) == ["intent"]
+    world.ledger.close()
+
+
+def test_much_that_nobody_asks_about_goes_in_several_journeys(migrated_postgres_url: str) -> None:
+    world = World(Ledger(open_database(migrated_postgres_url)))
+    with listening() as journeys, world.ledger.database.write() as tx:
+        for n in range(450):
+            tx.add(BEAT, {"id": f"{n}"})
+        asked = tx.ask("SELECT COUNT(*) AS count FROM worker")
+    assert asked.row == {"count": 450}
+    assert all(count <= 200 for count in journeys)
+    world.ledger.close()
 
 
 def test_a_server_that_is_away_is_unavailable_within_two_seconds() -> None:

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import psycopg
 import pytest
+from psycopg import pq
 
 from integration.ledger import journeys
 from integration.ledger.database import Statement
@@ -121,6 +122,44 @@ def test_a_statement_that_cannot_be_prepared_fails_each_time(connection: _Connec
     assert only(travel.go([("SELECT 1 AS one", {})])).one() == {"one": 1}
 
 
+def test_a_failure_of_the_commit_itself_is_raised_and_the_connection_serves_on(connection: _Connection) -> None:
+    """Such a one has a result of its own, behind that of the statement."""
+    connection.execute("""
+        CREATE TEMP TABLE one (n BIGINT);
+        CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN RAISE EXCEPTION USING ERRCODE = '55P03'; END$$;
+        CREATE CONSTRAINT TRIGGER late AFTER INSERT ON one DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()
+    """)
+    travel = Journeys(connection)
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            travel.go([("INSERT INTO one VALUES (:n)", {"n": 1})])
+    assert only(travel.go([("SELECT COUNT(*) AS count FROM one", {})])).one() == {"count": 0}
+
+
+def test_what_the_server_no_longer_takes_is_prepared_anew(connection: _Connection) -> None:
+    travel = Journeys(connection)
+    connection.execute("CREATE TEMP TABLE one (n BIGINT)")
+    look = ("SELECT * FROM one", dict[str, object]())
+    travel.go([look])
+    connection.execute("ALTER TABLE one ADD COLUMN name TEXT")
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        travel.go([look])
+    travel.go([look])
+    connection.execute("DEALLOCATE ALL")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        travel.go([look])
+    assert only(travel.go([look])).all() == []
+
+
+def test_a_failure_that_no_server_told_is_a_lost_connection(connection: _Connection) -> None:
+    """libpq makes a result of its own where it cannot read an answer, and it has no SQLSTATE."""
+    own = connection.pgconn.make_empty_result(pq.ExecStatus.FATAL_ERROR)
+    with pytest.raises(psycopg.OperationalError):
+        journeys._raise_failure([own])
+
+
 def test_no_more_is_prepared_than_a_number(connection: _Connection) -> None:
     with patch.object(journeys, "MOST_PREPARED", 3):
         travel = Journeys(connection)
@@ -129,7 +168,7 @@ def test_no_more_is_prepared_than_a_number(connection: _Connection) -> None:
     assert connection.execute("SELECT COUNT(*) FROM pg_prepared_statements").fetchone() == (3,)
 
 
-def test_who_was_cut_off_is_told_why(connection: _Connection, postgres_url: str) -> None:
+def test_who_was_cut_off_meanwhile_is_told_so(connection: _Connection, postgres_url: str) -> None:
     travel = Journeys(connection)
     pid = connection.info.backend_pid
     with psycopg.connect(postgres_url, autocommit=True) as other:

@@ -195,7 +195,7 @@ MUTANTS = {
     ),
     "what was prepared is remembered after a failure": Mutant(
         "integration/ledger/journeys.py",
-        "if key is not None and result.status not in _WENT_WELL:",
+        "if result.status not in _WENT_WELL and (is_preparing or _sqlstate(result) in _STALE):",
         "if False:",
         "tests/ledger/test_database.py::test_a_failure_among_statements_that_travel_together_spoils_no_connection",
     ),
@@ -210,6 +210,12 @@ MUTANTS = {
         "        self._demand_all_foreseen()\n        if self._connection is None and",
         "        if self._connection is None and",
         "tests/ledger/test_database.py::test_what_was_foreseen_and_did_not_come_is_undone[postgresql]",
+    ),
+    "a commit goes with the first journey, which may be made twice": Mutant(
+        "integration/ledger/postgres.py",
+        "if self._connection is None and len(self._waiting) > 1:",
+        'if self._connection is None:\n            self._go([("COMMIT", {})] if len(self._waiting) > 1 else [])\n        elif False:',
+        "tests/ledger/test_database.py::test_the_first_journey_is_made_again_and_never_holds_a_commit[True]",
     ),
     "a connection with answers still to come serves on": Mutant(
         "integration/ledger/journeys.py",
