@@ -165,7 +165,7 @@ def _make_server(settings: Settings, rules: Rules, ledger: Ledger, *, wake: Runn
 
     woken = _nobody if wake is None else wake.wake
     app = create_app(WebServices(ledger, rules, woken, settings.public_url, others_work=wake is None))
-    doors = [f"/hooks/{name}" for name in rules.sources]
+    doors = [source.path for source in rules.sources.values()]
     server = WebServer(app, settings.host, settings.port, settings.web_threads, doors=doors)
     _on_signals(server.stop)
     return server

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import IO
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
@@ -88,10 +88,10 @@ def send(
         raise CannotBegin(
             f"the key of source {source} is not held here: set the variables that its `verify:` names, as for `serve`"
         )
-    base = _base(url, settings, source)
+    base = _base(url, settings, found)
     load = _load(rules, found, scheme, file, count)
-    hook = f"/hooks/{quote(source)}"
-    sender = Sender(make_client(), scheme, base + hook, (settings.public_url or base) + hook, load.content_type)
+    public = (settings.public_url or base) + found.path
+    sender = Sender(make_client(), scheme, base + found.path, public, load.content_type)
     _try_to_sign(sender, load.first, source)
     _ask(base, count * (1 + duplicate), yes=yes)
     wanted = 401 if is_forged else found.answers.taken
@@ -104,10 +104,10 @@ def send(
 # ---- where to -----------------------------------------------------------------------------------
 
 
-def _base(url: str | None, settings: Settings, source: str) -> str:
+def _base(url: str | None, settings: Settings, source: Source) -> str:
     """The server's address without a trailing slash. Raises CannotBegin."""
     base = (url or settings.public_url or f"http://127.0.0.1:{settings.port}").strip().rstrip("/")
-    base = base.removesuffix(f"/hooks/{source}")
+    base = base.removesuffix(source.path)
     try:
         parts = urlsplit(base)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc

@@ -149,7 +149,7 @@ def signature(
         raise CannotBegin(
             f"the key of source {source} is not held here: set the variables that its `verify:` names, as for `serve`"
         )
-    captured = _captured(file.read(LARGEST_MESSAGE), headers, method, f"/hooks/{source}")
+    captured = _captured(file.read(LARGEST_MESSAGE), headers, method, rules.sources[source].path)
     asked = url or (None if settings.public_url is None else settings.public_url + captured.target)
     query = (url or captured.target).partition("?")[2]
     request = SignedRequest(captured.method, asked, captured.headers, query, captured.body)

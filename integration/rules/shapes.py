@@ -133,6 +133,11 @@ class Source:
     opt_out: Condition | None = None  # its field names are paths too: an event that says that somebody wants no calls
     opt_out_paths: Mapping[str, Path] = field(default_factory=dict)
 
+    @property
+    def path(self) -> str:
+        """Where its webhooks go; a name needs no encoding in an address."""
+        return f"/hooks/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

@@ -77,7 +77,7 @@ def blueprint(services: WebServices) -> Blueprint:
 def _source(services: WebServices, name: str) -> Source | None:
     """The source of this address, which has one spelling only, also where others are routed alike."""
     source = services.rules.sources.get(name) if len(name) <= _SOURCE_NAME_LIMIT else None
-    return source if _target(request).partition("?")[0] == f"/hooks/{name}" else None
+    return source if source is not None and _target(request).partition("?")[0] == source.path else None
 
 
 def _read_body(incoming: Request) -> bytes | int:

@@ -182,7 +182,7 @@ def open_door(
     rules: str = RULES,
     public_url: str | None = None,
     request_seconds: float = 10.0,
-    threads: int = 4,
+    threads: int = 5,  # four for any request, and one for sources of which nothing is under way
     **limits: int,
 ) -> Iterator[Door]:
     """A server over the migrated SQLite file at `path`, until the block ends. `limits` are WebServer's."""

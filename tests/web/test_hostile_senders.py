@@ -240,7 +240,7 @@ def test_no_body_is_written_to_a_file(door: Door, monkeypatch: pytest.MonkeyPatc
 
 @contextlib.contextmanager
 def _held(door: Door, monkeypatch: pytest.MonkeyPatch, threads: int = 4) -> Iterator[None]:
-    """All web threads wait for a database that does not answer, until the block ends."""
+    """All web threads that these requests may have wait for a database that does not answer, until the block ends."""
     entered = threading.Semaphore(0)
     free = threading.Event()
 
