@@ -20,7 +20,7 @@ from integration.cli.judging import LARGEST_MESSAGE
 from integration.cli.looking import Since
 from integration.cli.terminal import CannotBegin, clean, counted, say, say_json
 from integration.settings import read_settings
-from integration.signatures import SignedRequest, Suspect, diagnose
+from integration.signatures import Diagnosis, SignedRequest, Suspect, diagnose
 
 _REQUEST_LINE = re.compile(rb"([A-Z]{3,10}) ([^\s]{1,8000}) HTTP/1\.[01]\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,100}\r?\n")
@@ -154,6 +154,8 @@ def signature(
     query = (url or captured.target).partition("?")[2]
     request = SignedRequest(captured.method, asked, captured.headers, query, captured.body)
     found = diagnose(scheme, request, received or datetime.now(UTC), _retired(environ, retired))
+    if found.suspect is Suspect.NOTHING and scheme.signs_url:
+        found = _not_ours(url, settings.public_url, captured.target) or found
     message = found.message
     if found.suspect is Suspect.CLOCK and received is None:
         message += " If this is an older capture, say with --received when it came."
@@ -168,6 +170,19 @@ def signature(
         say(certain + message)
     if found.suspect is not Suspect.NOTHING:
         raise click.exceptions.Exit(1)
+
+
+def _not_ours(called: str | None, public_url: str | None, target: str) -> Diagnosis | None:
+    """What is wrong when a signature fits the address of --url, and the server would check another one."""
+    if called is None or public_url is None:
+        return None
+    fitting, checked = (address.partition("?")[0] for address in (called, public_url + target))
+    if fitting == checked:
+        return None
+    text = (
+        f"The signature fits {fitting}, and PUBLIC_URL makes it {checked}: correct PUBLIC_URL, or the address in the "
+    )
+    return Diagnosis(Suspect.PUBLIC_URL, f"{text}CRM.", is_proved=True)
 
 
 def _captured(raw: bytes, headers: Sequence[str], method: str | None, target: str) -> Captured:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +25,11 @@ from integration.signatures.words import Cause, Refused, SignedRequest, Verified
 MAX_TRIED_HEADERS = 100
 MAX_LOGGED_BODY = 32 * 1024
 MAX_LOGGED_HEADERS = 50
+MAX_TRIED_HOSTS = 8
+_HOST_HEADERS = {"host", "x-forwarded-host", "x-original-host", "x-forwarded-server"}
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
+# `Forwarded: host=x.example`, or an address anywhere in a header, as in `Referer` and `X-Original-URL`.
+_HOST_WITHIN = re.compile(r"(?:\bhost=\"?|\bhttps?://)([A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?)", re.IGNORECASE)
 _LOOK = "`ringback doctor signature` tells more of a captured request."
 
 
@@ -79,7 +85,8 @@ def diagnose(scheme: Scheme, request: SignedRequest, now: datetime, retired: Seq
         return known
     for trial in _trials(scheme, request, retired):
         if _fits(trial, now):
-            return Diagnosis(trial.suspect, trial.message, is_proved=True)
+            fitting = f" {_address(trial.request)} fits." if trial.suspect is Suspect.PUBLIC_URL else ""
+            return Diagnosis(trial.suspect, trial.message + fitting, is_proved=True)
     return _unproved(scheme, request, verdict)
 
 
@@ -97,6 +104,9 @@ def likely_cause(scheme: Scheme, request: SignedRequest, now: datetime) -> Diagn
         return Diagnosis(Suspect.UNKNOWN, f"The request could not be looked into. {_LOOK}", is_proved=False)
     if found.suspect is Suspect.WRONG_HEADER:
         said = "The signature seems to stand in another header than the settings say."
+        return Diagnosis(found.suspect, f"{said} {_LOOK}", found.is_proved)
+    if found.suspect is Suspect.PUBLIC_URL:
+        said = f"The CRM calls another address than PUBLIC_URL; {_address(request)} was checked."
         return Diagnosis(found.suspect, f"{said} {_LOOK}", found.is_proved)
     return found
 
@@ -125,25 +135,37 @@ def _unproved(scheme: Scheme, request: SignedRequest, verdict: Refused) -> Diagn
         candidates = [_shown(name) for name, _ in request.headers if _looks_signed(name)]
         hint = f" Headers that look like one: {', '.join(candidates[:5])}." if candidates else ""
         suspect = Suspect.WRONG_HEADER if candidates else Suspect.NO_SIGNATURE
-        return Diagnosis(suspect, f"{verdict.message}{hint} Is the secret set on the CRM's side?", is_proved=False)
+        ask = "Does the CRM sign at all?" if scheme.has_public_key else "Is the secret set on the CRM's side?"
+        return Diagnosis(suspect, f"{verdict.message}{hint} {ask}", is_proved=False)
     if verdict.cause is Cause.MISMATCH:
-        return Diagnosis(
-            Suspect.UNKNOWN,
-            "No usual mistake explains it. Most likely the secret is another one: copy it anew on both sides. "
-            "Else something between the CRM and here changes the body.",
-            is_proved=False,
-        )
+        return Diagnosis(Suspect.UNKNOWN, _several_causes(scheme, request), is_proved=False)
     return Diagnosis(
         Suspect.FORM, f"{verdict.message} Compare `{scheme.name}` with what the CRM sends.", is_proved=False
     )
+
+
+def _several_causes(scheme: Scheme, request: SignedRequest) -> str:
+    likely = "the secret is another one: copy it anew on both sides"
+    if scheme.has_public_key:
+        likely = "the sender's key is another one than the public key set here, or the message is not from that sender"
+    if scheme.signs_url:
+        likely += f"; or the CRM calls another address than PUBLIC_URL: {_address(request)} was checked"
+    return (
+        f"No usual mistake explains it. Most likely {likely}. Else something between the CRM and here changes the body."
+    )
+
+
+def _address(request: SignedRequest) -> str:
+    """The address that a signature covers, without the query, in which a secret may stand."""
+    return _shown((request.url or "").partition("?")[0], 300)
 
 
 def _looks_signed(name: str) -> bool:
     return any(word in name.lower() for word in ("signature", "sig-", "hmac", "digest", "authorization", "token"))
 
 
-def _shown(name: str) -> str:
-    return "".join(character for character in name[:60] if character.isascii() and character.isprintable())
+def _shown(name: str, most: int = 60) -> str:
+    return "".join(character for character in name[:most] if character.isascii() and character.isprintable())
 
 
 # ---- one changed thing at a time ----------------------------------------------------------------------
@@ -309,13 +331,20 @@ def _urls(request: SignedRequest) -> Iterator[tuple[str, str]]:
     except ValueError:
         return
     schemes = {"https": "http", "http": "https"}
-    hosts = [value.strip() for name, value in request.headers if name.lower() in {"host", "x-forwarded-host"}]
-    for host in [url.netloc, url.netloc.partition(":")[0], *hosts[:4]]:
+    for host in dict.fromkeys([url.netloc, url.netloc.partition(":")[0], *_hosts(request)]):
         for scheme in (url.scheme, schemes.get(url.scheme, "https")):
             for path in (url.path, url.path.rstrip("/"), url.path.rstrip("/") + "/"):
                 for query in dict.fromkeys((url.query, "")):
                     made = urlunsplit((scheme, host, path, query, ""))
                     yield made, f"The CRM calls another address, {_difference(url.scheme, scheme, host == url.netloc)}"
+
+
+def _hosts(request: SignedRequest) -> list[str]:
+    """The hosts that the headers name, those first that proxies write."""
+    headers = request.headers[:MAX_TRIED_HEADERS]
+    named = [value.strip() for name, value in headers if name.lower() in _HOST_HEADERS]
+    within = [host for _, value in headers for host in _HOST_WITHIN.findall(value[:2000])]
+    return [host for host in dict.fromkeys(named + within) if _HOST.fullmatch(host)][:MAX_TRIED_HOSTS]
 
 
 def _difference(ours: str, theirs: str, same_host: bool) -> str:

@@ -144,6 +144,11 @@ class Scheme:
         return isinstance(self.method, SignedParts) and Word.URL in self.method.parts
 
     @property
+    def has_public_key(self) -> bool:
+        """Whether the signature is checked with a public key: then there is no secret to copy."""
+        return self.kind in {Kind.ED25519, Kind.RSA_SHA256}
+
+    @property
     def keys(self) -> int:
         """How many keys are accepted; 0 when the settings were read without their secrets."""
         if isinstance(self.method, SignedParts) and self.method.public_checks:

@@ -134,6 +134,10 @@ def test_a_wrong_public_address_is_named(desk):
     content = raw(BODY, *(f"{name}: {value}" for name, value in added), target="/hooks/url?a=1")
     assert judged(desk, content, source="url", PUBLIC_URL="https://calls.example.com").exit_code == 0
     assert judged(desk, content, "--url", url, source="url").exit_code == 0
+    ours = judged(desk, content, "--url", url, source="url", PUBLIC_URL="http://127.0.0.1:8000")
+    assert ours.exit_code == 1
+    said = " ".join(ours.stdout.split())
+    assert f"Proved: The signature fits {url.partition('?')[0]}, and PUBLIC_URL makes it http://127.0.0.1:8000/" in said
     wrong = judged(desk, content, source="url", PUBLIC_URL="http://calls.example.com")
     assert "one with https: correct PUBLIC_URL" in " ".join(wrong.stdout.split())
     none = judged(desk, content, source="url")

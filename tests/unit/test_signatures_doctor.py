@@ -161,6 +161,54 @@ def test_a_retired_secret_is_read_as_the_scheme_reads_it():
     assert diagnose(scheme, request, NOW, retired=[HEX_SECRET]).suspect is Suspect.RETIRED_SECRET
 
 
+CALLED, CHECKED = "https://x.example/hooks/h3", "http://127.0.0.1:8000/hooks/h3"
+
+
+def test_another_address_is_not_told_as_another_secret_alone():
+    scheme, request = case(hubspot(CALLED), url=CHECKED + "?token=hidden", **V3)
+    for found in (diagnose(scheme, request, NOW), likely_cause(scheme, request, NOW)):
+        assert (found.suspect, found.is_proved) == (Suspect.UNKNOWN, False)
+        assert f"another address than PUBLIC_URL: {CHECKED} was checked" in found.message
+        assert "hidden" not in found.message
+
+
+def test_the_address_is_no_cause_where_it_is_not_signed():
+    scheme, request = case(signed(key=b"quite-another-secret"), url=CHECKED)
+    assert "PUBLIC_URL" not in diagnose(scheme, request, NOW).message
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-Original-Host", "x.example"),
+        ("X-Forwarded-Server", "x.example"),
+        ("Forwarded", "for=192.0.2.1;host=x.example;proto=https"),
+        ("X-Original-URL", CALLED),
+        ("Referer", "https://x.example/"),
+    ],
+)
+def test_the_address_that_fits_is_named_when_any_header_shows_it(header):
+    scheme, request = case([*hubspot(CALLED), ("Host", "127.0.0.1:8000"), header], url=CHECKED, **V3)
+    found = diagnose(scheme, request, NOW)
+    assert (found.suspect, found.is_proved) == (Suspect.PUBLIC_URL, True)
+    assert f"{CALLED} fits" in found.message
+    logged = likely_cause(scheme, request, NOW)
+    assert logged.suspect is Suspect.PUBLIC_URL
+    assert f"{CHECKED} was checked" in logged.message
+    assert "x.example" not in logged.message
+
+
+def test_a_scheme_without_a_secret_has_none_to_copy():
+    scheme = scheme_from({"scheme": "ghl"})
+    value = base64.b64encode(b"x" * 64).decode()
+    wrong = diagnose(scheme, SignedRequest("POST", None, [("X-GHL-Signature", value)], "", BODY), NOW)
+    assert wrong.suspect is Suspect.UNKNOWN
+    assert "the sender's key is another one" in wrong.message
+    assert "not from that sender" in wrong.message
+    missing = diagnose(scheme, SignedRequest("POST", None, [], "", BODY), NOW)
+    assert "secret" not in wrong.message + missing.message
+
+
 # ---- for the log of a running server ----------------------------------------------------------------
 
 
