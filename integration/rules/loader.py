@@ -42,6 +42,7 @@ _LOOK_ALIKES = {
 }
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME_IN_WORDS = "`a-z`, `A-Z`, `0-9`, `-` and `_`, at most 64, a letter or digit first"
 # Each rule is compared with those before it, which takes long where somebody has generated thousands.
 MAX_COMPARED = 100
 FINDERS = ("id", "name", "number")
@@ -145,7 +146,7 @@ class _Loading:
     def _account(self, key: Scalar, node: Node) -> Account:
         reader, what = self._reader, f"account `{shorten(key.text)}`"
         if not _NAME.fullmatch(key.text):
-            reader.wrong(key, f"{what} needs a name of letters, digits, `-` and `_`; rename it")
+            reader.wrong(key, f"{what} needs a name of {_NAME_IN_WORDS}; rename it")
         if isinstance(node, Scalar) and node.text.strip():
             text = node.text.strip()
             finder = "number" if _E164.fullmatch(text) else "name" if " " in text else "id"
@@ -235,7 +236,7 @@ class _Loading:
                 self._reader.wrong(
                     key,
                     f"source `{shorten(key.text)}` becomes part of an address (/hooks/...);"
-                    " name it with letters, digits, `-` and `_`",
+                    f" name it with {_NAME_IN_WORDS}",
                 )
             source = read_source(self._reader, key, node, shared)
             if source is not None:

@@ -22,6 +22,8 @@ _NO_COLON = re.compile(r"\s*(?:- +)?(\w[\w-]*)( *= *| *|:)\{(?!\{)")
 _NO_COLON_BEFORE_QUOTES = re.compile(r"\s*(?:- +)?(\w[\w-]*)( *= *| +|:)[\[\"']")
 _CONFLICT_INSIDE = re.compile(r"(={7}|\|{7})( |$)")
 _COMPARED = re.compile(r":\s*([<>]=?)\s*([0-9][0-9.,]{0,15})")
+# As a key `>` begins a block of text, which braces cannot hold; `<` is an ordinary key to YAML.
+_COMPARED_AS_KEY = re.compile(r"[{,]\s*(>=?)\s*:\s*([0-9][0-9.,]{0,15})")
 _COMMENT_IN_BRACES = re.compile(r"[{\[][^}\]]*[:,\[{] +(#)[^ #]")
 MAX_LINE_CHARS = 2_000  # of a line that is looked at
 
@@ -72,7 +74,7 @@ def _in_line(line: str, number: int) -> Found | None:
         return (number, comment.start(1) + 1), "`#` begins a comment here; put the value in quotes"
     if _CONFLICT_INSIDE.match(line):
         return (number, 1), _UNSETTLED
-    compared = _COMPARED.search(line)
+    compared = _COMPARED.search(line) or _COMPARED_AS_KEY.search(line)
     if compared is not None:
         return (
             number,
