@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from integration.house import as_judged
-from integration.model import Decision, DecisionKind, Reason, Tree
+from integration.model import ENDS, Decision, DecisionKind, Reason, Tree
 from integration.payload import (
     CONTENT_TYPES,
     BadBody,
@@ -162,7 +162,8 @@ def _why(decision: Decision | None) -> str:
     if decision.reason is Reason.NO_RECORD:
         return "no message could be made in which `record:` finds something"
     rule = f" by rule {decision.rule_name!r}" if decision.rule_name else ""
-    return f"each message that was tried is not called but {decision.kind}{rule}"
+    told = f": {decision.detail.rstrip('.')}" if decision.detail else ""
+    return f"each message that was tried is not called but {ENDS[decision.kind]}{rule} ({decision.reason}{told})"
 
 
 # ---- guesses --------------------------------------------------------------------------------------

@@ -160,7 +160,12 @@ REFUSED = {
     "everyone is skipped": (
         """phones: {may_call: [US]}\nfields: {phone: P, k: K}
 rules: [{name: s, when: {source: crm}, skip: x}, {name: a, when: {k: 1}, call: main}]""",
-        "is not called but skip by rule 's'",
+        r"is not called but skipped by rule 's' \(rule_skips: x\)",
+    ),
+    "the number stands where a query finds it": (
+        """phones: {may_call: [US]}\nfields: {phone: {jmespath: "a[?t=='p'].n"}, k: K}
+rules: [{name: a, when: {k: 1}, call: main}]""",
+        r"is not called but parked by rule 'a' \(no_phone: The phone field is empty\)",
     ),
 }
 
