@@ -183,6 +183,8 @@ def _number(text: str, country: str | None) -> str:
         return read
     if read.reason is Reason.NO_REGION:
         read = _NO_CODE
+    elif read.reason in {Reason.EMERGENCY_NUMBER, Reason.SHORT_NUMBER}:
+        read = _NOT_WHOLE
     raise CannotBegin(f"this number cannot be read: {read.detail}")
 
 
@@ -198,6 +200,11 @@ def _read(text: str, country: str | None) -> str | PhoneRefused:
 _SEVERAL = PhoneRefused(Reason.BAD_PHONE, "There is more than one number; each needs a line of its own.", blocked=False)
 _NO_CODE = PhoneRefused(
     Reason.NO_REGION, "It has no country code; write it with + and the code, or give --country.", blocked=False
+)
+_NOT_WHOLE = PhoneRefused(
+    Reason.SHORT_NUMBER,
+    "It is no whole number; write it with + and the code. Emergency numbers and short codes are never called anyway.",
+    blocked=False,
 )
 _NONE = PhoneRefused(Reason.NO_PHONE, "There is no number.", blocked=False)
 

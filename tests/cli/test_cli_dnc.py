@@ -43,6 +43,13 @@ def test_a_number_that_is_not_clear_is_refused(keyed, office, number):
     assert result.stderr.startswith("Error: this number cannot be read: ")
 
 
+@pytest.mark.parametrize("number", ["555", "911", "+1 911", "22000"])
+def test_a_short_number_is_no_whole_one(keyed, office, number):
+    result = keyed("dnc", "add", number)
+    assert result.exit_code == 2
+    assert "this number cannot be read: It is no whole number" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize("command", [("add", NUMBER), ("remove", NUMBER), ("check", NUMBER)])
 def test_without_a_key_it_says_so(desk, office, command):
     result = desk("dnc", *command)
