@@ -32,6 +32,9 @@ from integration.settings import read_settings
 # The words of the CRM column: a lead may be parked, and the telling of it as well, which is another thing.
 TELLING = {WritebackState.PENDING: "telling", WritebackState.DONE: "told", WritebackState.PARKED: "not told"}
 
+# As `--crm` takes them: the words of the ledger, and those that the column shows.
+_TOLD = {**{str(state): state for state in WritebackState}, **{word: state for state, word in TELLING.items()}}
+
 LONG_LIST = 1000  # beyond so many leads their count shows while they are written
 
 
@@ -61,8 +64,10 @@ class Since(click.ParamType[datetime]):
     "--crm",
     "told",
     multiple=True,
-    type=click.Choice([str(state) for state in WritebackState]),
-    help="Only leads of which the CRM is yet to be told (pending), was told (done) or needs a person (parked).",
+    type=click.Choice([*_TOLD]),
+    metavar="HOW",
+    help="Only leads of which the CRM is yet to be told (telling, or pending), was told (told, or done), or which need "
+    "a person ('not told', or parked).",
 )
 @click.option("--since", type=Since(), help="Only leads received since: 30m, 2h, 3d, or 2026-11-01 (UTC).")
 @click.option("--limit", type=Whole(1, 100_000), default=50, show_default=True, help="At most so many.")
@@ -94,7 +99,7 @@ def leads(
     with existing_ledger(read_settings(read_environment())) as ledger:
         found = ledger.reading.leads(
             states=[LeadState(one) for one in states],
-            told=[WritebackState(one) for one in told],
+            told=[_TOLD[one] for one in told],
             since=since,
             most=limit,
         )

@@ -93,7 +93,11 @@ def test_the_crm_column_has_words_of_its_own(desk, office):
     assert ids("--crm", "done", "--crm", "pending") == [told, telling]
     assert ids("--crm", "done", "--state", "parked") == []
     assert desk("leads", "--crm", "done", "--state", "parked").stdout == "No lead fits.\n"
-    assert desk("leads", "--crm", "told").exit_code == 2
+    assert ids("--crm", "told", "--crm", "telling") == [told, telling]
+    assert ids("--crm", "not told") == [not_told]
+    refused = desk("leads", "--crm", "tolled")
+    assert refused.exit_code == 2
+    assert "'telling', 'told', 'not told'" in refused.stderr
 
 
 def test_the_oldest_lead_that_fits_is_found_behind_many_that_do_not(desk, office):
