@@ -283,7 +283,7 @@ def _say_what_runs(
 
     for warning in settings.warnings:
         get_log().warning("settings.warning", detail=warning)
-    for mistake in rules.warnings:
+    for mistake in (*rules.advice, *rules.warnings):
         get_log().warning(
             "rules.warning", place=f"{rules.name}:{mistake.line}:{mistake.column}", detail=mistake.message
         )

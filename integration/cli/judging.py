@@ -41,7 +41,6 @@ from integration.rules import (
 
 LARGEST_MESSAGE = 2_000_000
 MAX_ITEMS = 1_000  # more are no message: `read_events` has refused it
-NO_HOURS = "there is no `hours:`, so people are called at any hour of their night; docs/rules.md has an example"
 ENV_EXAMPLE = Path(".env.example")
 
 
@@ -56,7 +55,7 @@ class Verdict:
     rules: Rules | None
     mistakes: tuple[Mistake, ...]
     tests: tuple[TestResult, ...]
-    advice: tuple[Mistake, ...] = ()  # what works, and most people would not want
+    advice: tuple[Mistake, ...] = ()  # of the rules; `check` alone gives it
 
     @property
     def failed(self) -> tuple[TestResult, ...]:
@@ -147,8 +146,8 @@ def check(file: Path | None, env_example: Path | None, as_json: bool) -> None:
     """
     environ = read_environment_for_rules()
     verdict = judge(file or rules_path(environ), environ, _declared(env_example))
-    if verdict.rules is not None and verdict.rules.house.hours is None:
-        verdict = replace(verdict, advice=(Mistake(1, 1, NO_HOURS),))
+    if verdict.rules is not None:
+        verdict = replace(verdict, advice=verdict.rules.advice)
     if as_json:
         say_json(_verdict_as_json(verdict))
     else:

@@ -19,6 +19,8 @@ from integration.rules.conditions import Condition
 from integration.rules.placeholders import JsonTemplate, Template
 from integration.signatures import Scheme
 
+_NO_HOURS = "there is no `hours:`, so people are called at any hour of their night; docs/rules.md has an example"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
@@ -180,6 +182,11 @@ class Rules:
     warnings: tuple[Mistake, ...] = ()
     house: House = field(default_factory=House)
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def advice(self) -> tuple[Mistake, ...]:
+        """What works, and most people would not want: for whoever checks the file, and whoever serves with it."""
+        return (Mistake(1, 1, _NO_HOURS),) if self.house.hours is None else ()
 
 
 @dataclass(frozen=True, slots=True)

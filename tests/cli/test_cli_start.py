@@ -180,6 +180,13 @@ def test_what_is_no_sqlite_database_is_refused_before_anything_is_made(folder: P
     assert (folder / "README.md").read_text() == "# This is no database\n" * 100
 
 
+def test_people_called_at_any_hour_are_warned_of_in_the_log(folder: Path) -> None:
+    with serving(folder) as server:
+        line = server.wait_for("rules.warning")
+        assert "place=rules.yaml:1:1 " in line
+        assert "so people are called at any hour of their night" in line
+
+
 def test_one_listed_number_is_one_number(folder: Path) -> None:
     with serving(folder, RINGBACK_DIALING="+15551234567") as server:
         assert 'dialing="only 1 listed number"' in server.wait_for("server.started")
