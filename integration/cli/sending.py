@@ -312,6 +312,11 @@ def hint_for(result: Result, wanted: int) -> str:
     if status is not None and status < 300:
         if wanted == 401:
             return "A forged event was taken! Does that server check signatures at all?"
+        if result.word == "parked" and result.lead is not None:
+            return (
+                f"The server parked it: `ringback show {result.lead}` says why, such as `burst_held`: more new leads "
+                "than `burst:` of its rules lets through."
+            )
         return "The server decided otherwise: does it use the same rules, and is this event new to it?"
     return _HINTS.get(status, "This is not how `ringback serve` answers; is something else at that address?")
 

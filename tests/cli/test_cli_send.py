@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from integration.cli.sending import is_this_machine
+from integration.cli.firing import Result
+from integration.cli.sending import hint_for, is_this_machine
 from integration.ledger import Ledger, migrate, open_database
 from integration.model import LeadId
 from integration.rules import load_rules
@@ -251,6 +252,11 @@ def test_the_line_end_that_an_editor_adds_to_a_form_is_left_out(desk, server):
     story = server.ledger.reading.story(server.woken[0])
     assert story is not None
     assert story.body == body.encode()
+
+
+def test_a_lead_that_was_parked_is_looked_up_by_its_number():
+    said = hint_for(Result(3, False, 200, "parked", 12, 1.0), 200)
+    assert "`ringback show 12` says why, such as `burst_held`" in said
 
 
 def test_a_file_that_cannot_be_read_is_sent_once_and_never_multiplied(desk, server):
