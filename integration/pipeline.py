@@ -486,14 +486,18 @@ class Pipeline:
             return None
         tree = self._messages.read(source, job.body, job.content_type)
         message: Tree = None if isinstance(tree, BadBody) else tree
+        record_id, fields = job.record_id, job.fields
+        if record_id is None and message is not None:  # parked as it came in: whose record it is was never asked
+            found = decide(self._s.rules, job.source, message, job.item)
+            record_id, fields = found.record_id, {**found.fields, **fields}
         facts = WritebackFacts(
-            record_id=job.record_id,
+            record_id=record_id,
             result=job.state,
             reason_text=_reason_text(job),
             call_id=job.call_id,
             call_status=job.call_status,
             account=job.account,
-            fields=job.fields,
+            fields=fields,
             event=item_of(source, message, job.item),
             message=message,
             message_id=f"ringback-{job.lead_id}-{job.lease.version}",

@@ -35,7 +35,7 @@ from integration.settings import (
 )
 
 PUBLIC_URL_SECONDS = 5.0
-MOST_UNTOLD = 1000  # leads of which the CRM does not know; beyond so many the exact count helps nobody
+MOST_COUNTED = 1000  # leads that are looked for; beyond so many the exact count helps nobody
 IDS_SHOWN = 10
 SECONDS_TO_BEGIN = 5.0  # a lead that has waited so long found nobody at once
 
@@ -262,10 +262,10 @@ def _ledger(ledger: Ledger, dialer_works: bool) -> Iterator[Finding]:
         newest = [row.id for row in ledger.reading.leads(states=[state], most=IDS_SHOWN)]
         if newest:
             yield Finding(Level.WARN, "leads", _needed(state, newest, max(counts.get(state, 0), len(newest))))
-    untold = [row.id for row in ledger.reading.leads(told=[WritebackState.PARKED], most=MOST_UNTOLD)]
+    untold = [row.id for row in ledger.reading.leads(told=[WritebackState.PARKED], most=MOST_COUNTED)]
     if untold:
         text = (
-            f"the CRM refused to be told of {_ids(untold)}: `ringback show {untold[0]}`, then "
+            f"the CRM could not be told of {_ids(untold)}: `ringback show {untold[0]}`, then "
             f"`ringback resolve {untold[0]} --tell-crm`" + _all_of(len(untold), "--crm parked")
         )
         yield Finding(Level.WARN, "leads", text)
@@ -333,9 +333,8 @@ def _ids(ids: Sequence[int], count: int | None = None) -> str:
     """The first of them. `count`: how many there are, when `ids` does not hold all."""
     total = len(ids) if count is None else count
     shown = [str(one) for one in ids[:IDS_SHOWN]]
-    return f"{'lead' if total == 1 else 'leads'} {', '.join(shown)}" + (
-        f" and {total - len(shown)} more" if total > len(shown) else ""
-    )
+    more = "many more" if count is None and total >= MOST_COUNTED else f"{total - len(shown)} more"
+    return f"{'lead' if total == 1 else 'leads'} {', '.join(shown)}" + (f" and {more}" if total > len(shown) else "")
 
 
 # ---- the way in ---------------------------------------------------------------------------------

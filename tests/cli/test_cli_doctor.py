@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 import responses
 
+from integration.cli import examining
 from integration.ledger import NewEvent, open_database
 from integration.model import Account, Decision, DecisionKind, Limit, Limits
 from tests.cli.conftest import NO_SCOPE, PLACED, UNCLEAR, Terminal
@@ -116,8 +117,18 @@ def test_it_counts_the_leads_that_need_a_person(desk, office):
     assert unknown.startswith("leads: unknown: lead 1. Nobody knows whether the phone rang.")
     assert unknown.endswith("`ringback resolve 1 --rung`, `--ring-again` or `--give-up`")
     assert parked == "leads: parked: lead 2. Nothing was dialled, a person must look: `ringback show 2`"
-    assert untold.startswith(f"leads: the CRM refused to be told of lead {told}: ")
+    assert untold.startswith(f"leads: the CRM could not be told of lead {told}: ")
     assert untold.endswith(f"`ringback show {told}`, then `ringback resolve {told} --tell-crm`")
+
+
+def test_no_number_is_given_that_was_not_counted(desk, office, monkeypatch):
+    for _ in range(11):
+        lead = office.lead(UNCLEAR)
+        office.ledger.writebacks.park(office.ledger.writebacks.take(lead), "crm_refused", "no", 403)
+    for most, more in ((12, "1 more"), (11, "many more")):
+        monkeypatch.setattr(examining, "MOST_COUNTED", most)
+        (untold,) = [text for text in warned(desk("doctor", "--json")) if "could not be told" in text]
+        assert f" and {more}: " in untold
 
 
 def test_many_leads_that_need_a_person_are_counted_and_the_list_is_named(desk, office):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from unittest.mock import patch
@@ -9,8 +10,8 @@ from unittest.mock import patch
 import pytest
 
 from integration.http import NotSent
-from integration.ledger import WritebackRow
-from integration.model import LeadId, LeadState, Next, Outcome, OutcomeKind, Reason, WritebackState
+from integration.ledger import NewEvent, WritebackRow
+from integration.model import Burst, LeadId, LeadState, Next, Outcome, OutcomeKind, Reason, WritebackState
 from tests.ledger.conftest import World
 from tests.pipeline.conftest import PLACED, RULES, Stage, not_placed
 
@@ -142,6 +143,34 @@ def test_a_source_without_a_write_back_tells_nobody(stage: Stage) -> None:
     lead_id = called(stage)
     stage.pipeline.write_back(lead_id)
     assert (stage.story(lead_id).writeback, stage.crm.requests()) == (None, [])
+
+
+@pytest.mark.parametrize("reason", [Reason.BURST_HELD, Reason.OPT_OUT_UNREAD])
+def test_the_crm_is_told_of_a_lead_that_was_parked_before_anything_was_decided(stage: Stage, reason: Reason) -> None:
+    rules = RULES.replace('result: "{{ lead.result }}"', 'result: "{{ lead.result }} {{ lead.email }}"')
+    stage.pipeline = stage.built(rules)
+    record = stage.crm.create({"Country": "US", "Phone": "+12125552368", "Email": "ann@example.org"})
+    receipt = stage.ledger.intake.receive(
+        source="crm",
+        body=json.dumps({"data": record}).encode(),
+        content_type="application/json",
+        received_at_ms=1,
+        events=[NewEvent("id:1", parked=None if reason is Reason.BURST_HELD else (reason, "why"))],
+        burst=Burst(0, 60) if reason is Reason.BURST_HELD else None,
+    )
+    (lead_id,) = receipt.parked
+    stage.pipeline.write_back(lead_id)
+    assert row(stage, lead_id).state == "done"
+    told = stage.crm.lead(record["Id"])
+    assert told is not None
+    assert told["result"] == "parked ann@example.org"
+
+
+def test_of_a_message_that_cannot_be_read_nobody_knows_whom_to_tell(stage: Stage) -> None:
+    (lead_id,) = stage.messages(b"{")
+    assert stage.advance(lead_id) is LeadState.PARKED
+    stage.pipeline.write_back(lead_id)
+    assert (row(stage, lead_id).state, row(stage, lead_id).reason) == ("parked", "bad_writeback")
 
 
 def test_the_newest_result_is_what_the_crm_ends_with(stage: Stage, world: World) -> None:
