@@ -389,7 +389,8 @@ class Pipeline:
                 continue
             with self._unrecorded_lock:
                 self._unrecorded.pop(attempt_id, None)
-            if settled is not None:
+            was_leased = outcome.kind is OutcomeKind.PLACED and settled is None  # by the commit that stood after all
+            if settled is not None or (was_leased and self._ledger.writebacks.release_unbegun(lead_id)):
                 moved.append(lead_id)
         return moved
 

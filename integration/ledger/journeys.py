@@ -33,6 +33,7 @@ _NOW = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 _LOCK = "FOR NO KEY UPDATE"  # NO KEY: rows that refer to a lead may still be written, as its write-back's history is
 _LOOK_AGAIN_MS = 100  # under TLS bytes may be here already that the socket does not tell of
 _STALE = (b"0A000", b"26000")  # the plan does not fit the table any more, or the server has forgotten the statement
+_COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _WENT_WELL = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -119,14 +120,13 @@ class Journeys:
             sent = [(parcel, is_preparing) for parcel in parcels for is_preparing in self._send(parcel)]
             self._pg.pipeline_sync()
             self._flush()
-            results = self._read()
+            results = self._read(len(sent))
             self._pg.exit_pipeline_mode()
         except BaseException:
             self._connection.close()  # with answers still to come it is of no use to anybody
             raise
-        # A failure of the commit itself, as by a deferred trigger, is one result more.
         for (parcel, is_preparing), result in zip(sent, results, strict=False):
-            if result.status not in _WENT_WELL and (is_preparing or _sqlstate(result) in _STALE):
+            if not _went_well(result) and (is_preparing or _sqlstate(result) in _STALE):
                 self._prepared.pop(parcel.key, None)
         _raise_failure(results)
         return [
@@ -162,8 +162,11 @@ class Journeys:
             pg.consume_input()
         self._ready.modify(pg.socket, select.POLLIN)
 
-    def _read(self) -> list[pq.abc.PGresult]:
-        """Every result of the journey. Where the connection is lost, the server may have said why."""
+    def _read(self, count: int) -> list[pq.abc.PGresult]:
+        """Every result of the journey, `count` of them, and one more where the commit itself failed.
+
+        Raises psycopg.Error where the connection is lost, of which the server may have said why, or of no more use.
+        """
         pg = self._pg
         results: list[pq.abc.PGresult] = []
         with contextlib.suppress(psycopg.OperationalError):  # there is nothing more to read
@@ -174,7 +177,11 @@ class Journeys:
                     continue
                 result = pg.get_result()
                 if result is not None and result.status == pq.ExecStatus.PIPELINE_SYNC:
-                    return results
+                    if len(results) == count or (len(results) > count and not all(map(_went_well, results))):
+                        return results
+                    break  # these are not the answers to these statements
+                if result is not None and result.status in _COPIES:  # which was never asked for, and has no end
+                    break
                 if result is not None:
                     results.append(result)
                 elif pg.status == pq.ConnStatus.BAD:
@@ -186,10 +193,14 @@ class Journeys:
 def _raise_failure(results: Iterable[pq.abc.PGresult]) -> None:
     """Raise the first failure among these; what stood behind it was not run."""
     for result in results:
-        if result.status not in _WENT_WELL:
+        if not _went_well(result):
             if not _sqlstate(result):  # libpq's own word: an answer that it could not read, or no memory
                 raise psycopg.OperationalError("the connection failed")
             raise psycopg.errors.error_from_result(result)
+
+
+def _went_well(result: pq.abc.PGresult) -> bool:
+    return result.status in _WENT_WELL
 
 
 def _sqlstate(result: pq.abc.PGresult) -> bytes:

@@ -41,6 +41,7 @@ def migrate(database_url: str) -> bool:
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
+                _demand_unicode(str(connection.exec_driver_sql("SHOW server_encoding").scalar_one()))
                 connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_RELEASE_LOCK})"))
             else:
                 # The driver opens no transaction before DDL by itself; this one is for a second release.
@@ -60,5 +61,12 @@ def migrate(database_url: str) -> bool:
         engine.dispose()
 
 
-def _patience(url: str) -> dict[str, float]:
-    return {"timeout": 30.0} if url.startswith("sqlite") else {"connect_timeout": 10}
+def _demand_unicode(encoding: str) -> None:
+    """A name in a message would have no place in another one, and the webhook could not be kept."""
+    if encoding != "UTF8":
+        told = f"the database's encoding is {encoding}; create one with `ENCODING 'UTF8' TEMPLATE template0`"
+        raise LedgerUnavailable(told, lasts=True)
+
+
+def _patience(url: str) -> dict[str, float | str]:
+    return {"timeout": 30.0} if url.startswith("sqlite") else {"connect_timeout": 10, "client_encoding": "utf8"}

@@ -183,11 +183,14 @@ class PostgresDatabase:
 
 
 _SETTINGS = """
+    SET default_transaction_isolation = 'read committed';
     SET synchronous_commit = on;
     SET statement_timeout = '1500ms';
     SET lock_timeout = '1300ms';
     SET idle_in_transaction_session_timeout = '15s'
-"""  # of one statement a little less than the limit of one journey, so that the server's own words mostly come first
+"""
+# Each statement has to see what it has waited for, whatever the server's default. And it may take a little less than
+# the limit of a journey, so that the server's own words mostly come first.
 _WORKS_ITSELF = "; SET ringback.works_itself = 'on'"  # read by the trigger of migration 0002
 
 

@@ -90,6 +90,11 @@ _AGAIN = """
 
 _RELEASE = "UPDATE writeback SET lease_until = NULL WHERE lead_id = :lead_id AND lease_until = :lease_until"
 
+_RELEASE_UNBEGUN = """
+    UPDATE writeback SET lease_until = NULL
+    WHERE lead_id = :lead_id AND state = 'pending' AND tries = 1 AND lease_until IS NOT NULL
+"""
+
 _NOT_WANTED = "DELETE FROM writeback WHERE lead_id = :lead_id AND version = :version AND state = 'pending'"
 
 
@@ -173,6 +178,14 @@ class Writebacks:
         """Give a leased write-back to whoever comes next: its request was not begun."""
         with self._database.write() as tx:
             tx.run(_RELEASE, _names(job))
+
+    def release_unbegun(self, lead_id: LeadId) -> bool:
+        """Give back the lease that a result brought along whose commit was in doubt. Whether there was one.
+
+        For the process that recorded the result, and knows that it has begun nothing.
+        """
+        with self._database.write() as tx:
+            return tx.run(_RELEASE_UNBEGUN, {"lead_id": lead_id}) == 1
 
     def done(self, job: WritebackJob, http_status: int, detail: str) -> None:
         """The CRM has taken it."""

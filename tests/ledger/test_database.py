@@ -572,6 +572,20 @@ def test_what_was_foreseen_and_did_not_come_is_undone(world: World) -> None:
     assert world.value("SELECT COUNT(*) FROM worker") == 2
 
 
+def test_each_statement_sees_what_others_have_committed_whatever_the_default(migrated_postgres_url: str) -> None:
+    """Who waited for a scope of limits has to count the call that it waited for."""
+    name = urlsplit(migrated_postgres_url).path[1:]
+    with psycopg.connect(migrated_postgres_url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
+        database = open_database(migrated_postgres_url)
+        count = "SELECT COUNT(*) AS count FROM worker"
+        with database.write() as tx:
+            assert tx.one(count) == {"count": 0}
+            other.execute("INSERT INTO worker (id, started_at, heartbeat_at) VALUES ('w', 1, 1)")
+            assert tx.one(count) == {"count": 1}
+    database.close()
+
+
 def test_a_read_only_server_is_unavailable(migrated_postgres_url: str) -> None:
     with psycopg.connect(migrated_postgres_url, autocommit=True) as other:
         name = urlsplit(migrated_postgres_url).path[1:]

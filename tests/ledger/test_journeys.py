@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -158,6 +159,45 @@ def test_a_failure_that_no_server_told_is_a_lost_connection(connection: _Connect
     own = connection.pgconn.make_empty_result(pq.ExecStatus.FATAL_ERROR)
     with pytest.raises(psycopg.OperationalError):
         journeys._raise_failure([own])
+
+
+@pytest.mark.parametrize("kind", [b"H", b"G", b"W"])
+def test_a_copy_that_nobody_asked_for_ends_the_connection(kind: bytes) -> None:
+    """A result of it would come each time that one is asked for, without end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = threading.Thread(target=_answer_with, args=(listener, kind + b"\0\0\0\x07\0\0\0"))
+        peer.start()
+        address = f"host=127.0.0.1 port={listener.getsockname()[1]} user=u dbname=d sslmode=disable gssencmode=disable"
+        with psycopg.connect(address, autocommit=True) as lost, pytest.raises(psycopg.OperationalError):
+            Journeys(lost).go([("SELECT 1 AS one", {})])
+        assert lost.closed
+        peer.join(5)
+
+
+def _answer_with(listener: socket.socket, message: bytes) -> None:
+    """A server that lets anybody in, and says this to the first statement."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        status = b"client_encoding\0UTF8\0"
+        ready = b"Z\0\0\0\x05I"
+        connection.sendall(b"R\0\0\0\x08\0\0\0\0" + b"S" + (len(status) + 4).to_bytes(4) + status + ready)
+        connection.recv(65536)
+        connection.sendall(b"1\0\0\0\x04" + b"2\0\0\0\x04" + message)
+        while connection.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_one_answer_too_many_or_too_few_ends_the_connection(connection: _Connection, difference: int) -> None:
+    travel = Journeys(connection)
+    read = travel._read
+    with (
+        patch.object(travel, "_read", lambda count: read(count + difference)),
+        pytest.raises(psycopg.OperationalError),
+    ):
+        travel.go([("SELECT 1 AS one", {})])
+    assert connection.closed
 
 
 def test_no_more_is_prepared_than_a_number(connection: _Connection) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.config import Config
@@ -85,6 +87,27 @@ def test_the_newest_revision_is_the_one_that_the_code_wants() -> None:
 def test_a_release_against_nobody_says_that_the_database_does_not_answer() -> None:
     with pytest.raises(LedgerUnavailable, match="the database does not answer"):
         migrate("postgres://postgres@127.0.0.1:1/none")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_name_is_refused(postgres_url: str, encoding: str) -> None:
+    name = f"{urlsplit(postgres_url).path[1:]}_{encoding.lower()}"
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        wish = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        other.execute(f"CREATE DATABASE {name} {wish}".encode())
+        try:
+            with pytest.raises(LedgerUnavailable, match=f"encoding is {encoding}") as refused:
+                migrate(urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+        finally:
+            other.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    assert refused.value.lasts
+
+
+def test_what_the_environment_says_of_encodings_does_not_matter(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    assert migrate(postgres_url)
 
 
 def test_both_databases_have_the_same_tables_columns_and_indexes(tmp_path: Path, postgres_url: str) -> None:

@@ -195,7 +195,7 @@ MUTANTS = {
     ),
     "what was prepared is remembered after a failure": Mutant(
         "integration/ledger/journeys.py",
-        "if result.status not in _WENT_WELL and (is_preparing or _sqlstate(result) in _STALE):",
+        "if not _went_well(result) and (is_preparing or _sqlstate(result) in _STALE):",
         "if False:",
         "tests/ledger/test_database.py::test_a_failure_among_statements_that_travel_together_spoils_no_connection",
     ),

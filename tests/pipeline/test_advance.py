@@ -410,6 +410,27 @@ def test_an_intent_in_doubt_is_never_taken_for_a_later_one_with_its_number(
     assert stage.story(lead_id).lead.state is LeadState.UNKNOWN
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_a_result_whose_recording_was_not_confirmed_is_told_as_soon_as_the_database_is_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """The commit that stood leased the write-back to this process, and nobody else has it for a minute."""
+    stage.pipeline = stage.built(leases_ahead=True)
+    lead_id = stage.lead()
+    settle = stage.ledger.calls.settle
+
+    def settle_and_lose(*args: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        if done:
+            settle(*args, **named)
+        raise LedgerUnavailable("the answer to COMMIT was lost")
+
+    monkeypatch.setattr(stage.ledger.calls, "settle", settle_and_lose)
+    stage.advance(lead_id)
+    assert stage.pipeline.record_the_unrecorded() == [lead_id]
+    assert stage.told(lead_id) == {"call_id": "call-1", "result": "called", "why": None}
+
+
 def test_an_outcome_that_was_recorded_although_the_database_went_away_changes_nothing(stage: Stage) -> None:
     lead_id = stage.lead()
     settle = stage.ledger.calls.settle
