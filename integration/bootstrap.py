@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,7 @@ def _read_for_serving(*, dials: bool) -> tuple[Settings, DialerSettings | None, 
     except RulesError as error:
         rules_error = error
         told = _not_about(unread, str(error).splitlines())
-        told += [f"{path} cannot be used; `ringback check` says the same"] if told else []
+        told += [error.closing] if told else []
     settings, dialer_settings = None, None
     try:
         if dials:
@@ -178,10 +178,14 @@ def _missing_public_url(rules: Rules, public_url: str | None) -> list[str]:
     if not sources or public_url is not None:
         return []
     mistake = (
-        f"PUBLIC_URL: not set, and the signature of source {', '.join(sources)} covers the address under "
+        f"PUBLIC_URL: not set, and the signature of {_of_sources(sources)} covers the address under "
         "which the CRM reaches this server; set it to that address, or every webhook is refused"
     )
     return [mistake]
+
+
+def _of_sources(names: Sequence[str]) -> str:
+    return f"{'source' if len(names) == 1 else 'sources'} {', '.join(names)}"
 
 
 def missing_dnc_key(rules: Rules, key: str | None) -> list[str]:
@@ -190,7 +194,7 @@ def missing_dnc_key(rules: Rules, key: str | None) -> list[str]:
     if not sources or key:
         return []
     mistake = (
-        f"RINGBACK_DNC_KEY: not set, and the opt-outs of source {', '.join(sources)} go onto the do-not-call list; "
+        f"RINGBACK_DNC_KEY: not set, and the opt-outs of {_of_sources(sources)} go onto the do-not-call list; "
         "make one with `openssl rand -hex 32`, and keep it as you keep the database"
     )
     return [mistake]

@@ -106,7 +106,7 @@ def _sentences(error: Exception) -> list[str] | None:
 
     match error:
         case RulesError():
-            return [*str(error).splitlines(), f"{error.name} cannot be used; `ringback check` says the same"]
+            return [*str(error).splitlines(), error.closing]
         case LedgerInUse():
             return [str(error)]
         case LedgerUnavailable():

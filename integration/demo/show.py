@@ -26,7 +26,7 @@ def opening(stage: Stage, *, own_rules_differ: bool) -> None:
     _line("CRM", stage.crm_url)
     _line("Ringback", f"{stage.server_url}/hooks/{SOURCE}")
     _line("rules", f"{RULES_NAME}, a copy of the config/rules.yaml that ships")
-    _line("", "its calling hours are left out, so that it comes out the same at night")
+    _line("", "without its hours, freshness and limits, so that it comes out the same at any hour")
     if own_rules_differ:
         _line(
             "",

@@ -5,6 +5,7 @@ Nothing here can be changed after loading, and nothing here shows a secret in it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +47,16 @@ class RulesError(Exception):
         if len(self.mistakes) > self.SHOWN:
             lines.append(f"{self.name}: and {len(self.mistakes) - self.SHOWN} more; correct these first")
         return "\n".join(lines)
+
+    @property
+    def closing(self) -> str:
+        """What to say below the mistakes where the file was to be used; `check` does without variables."""
+        if all(_UNSET.match(mistake.message) for mistake in self.mistakes):
+            return f"{self.name} cannot be used without; `ringback check` looks at all the rest of it"
+        return f"{self.name} cannot be used; `ringback check` says the same"
+
+
+_UNSET = re.compile(r"\$\{\w+\} is (not set|empty);")
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,7 +258,7 @@ def test_release_names_what_is_wrong_with_settings_and_rules_in_one_run(desk):
         "config/rules.yaml",
     ]
     assert "${CRM_SECRET} is empty" in lines[3]
-    assert lines[4:] == ["config/rules.yaml cannot be used; `ringback check` says the same"]
+    assert lines[4:] == ["config/rules.yaml cannot be used without; `ringback check` looks at all the rest of it"]
     assert not (desk.folder / "ringback.db").exists()
 
 

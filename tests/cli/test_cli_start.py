@@ -110,7 +110,12 @@ def test_settings_dialer_and_rules_are_judged_in_one_run(folder: Path) -> None:
         "CXONE_CLIENT_ID: not set; Admin Console > Platform > OAuth Clients shows it",
         "rules.yaml:36:16: ${CRM_URL} is empty; set CRM_URL to its value",
     ]
-    assert told[4:] == ["rules.yaml cannot be used; `ringback check` says the same"]
+    assert told[4:] == ["rules.yaml cannot be used without; `ringback check` looks at all the rest of it"]
+
+
+def test_it_says_that_check_says_the_same_where_that_is_so(folder: Path) -> None:
+    (folder / "rules.yaml").write_text((folder / "rules.yaml").read_text().replace("sources:", "surces:"))
+    assert refused(folder, CRM_URL="")[-1] == "rules.yaml cannot be used; `ringback check` says the same"
 
 
 def test_a_secret_file_that_is_not_there_hides_no_other_mistake(folder: Path) -> None:
