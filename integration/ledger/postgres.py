@@ -243,7 +243,8 @@ class _PostgresTx:
 
     def each(self, sql: str, params: Sequence[Params]) -> list[Row | None]:
         self._demand_all_foreseen()
-        return [answer.one() for answer in self._go([(sql, each) for each in params])]
+        journeys = _by_journeys([(sql, each) for each in params])
+        return [answer.one() for some in journeys for answer in self._go(some)]  # of each only the row is kept
 
     def foresee(self, statements: Sequence[Statement]) -> None:
         self._foreseen.extend(zip(statements, self._go(statements), strict=True))
