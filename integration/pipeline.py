@@ -123,7 +123,8 @@ class Pipeline:
         self._messages = Messages()
         self._warn_of_limits_at = 0.0
         # Outcomes that the database would not take. They are facts: they are offered again until it does.
-        self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None]] = {}
+        # With whether the recording that failed was to lease the write-back.
+        self._unrecorded: dict[AttemptId, tuple[LeadId, Outcome, SetBack | None, bool]] = {}
         self._in_doubt: dict[AttemptId, tuple[LeadId, Begun]] = {}  # intents that may stand; nothing was sent
         self._unrecorded_lock = threading.Lock()
         # Write-backs that were leased with their result, and since when: they wait for `write_back`.
@@ -342,7 +343,7 @@ class Pipeline:
             settled = self._settle(lead.id, attempt_id, outcome, after, lease=lease)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the fact itself is kept
             with self._unrecorded_lock:
-                self._unrecorded[attempt_id] = (lead.id, outcome, after)
+                self._unrecorded[attempt_id] = (lead.id, outcome, after, lease)
             get_log().error(
                 "call.not_recorded",
                 lead=lead.id,
@@ -379,7 +380,7 @@ class Pipeline:
         with self._unrecorded_lock:
             waiting = dict(self._unrecorded)
         moved = []
-        for attempt_id, (lead_id, outcome, after) in waiting.items():
+        for attempt_id, (lead_id, outcome, after, leased) in waiting.items():
             try:
                 settled = self._settle(lead_id, attempt_id, outcome, after, lease=False)
             except LedgerUnavailable:
@@ -389,8 +390,9 @@ class Pipeline:
                 continue
             with self._unrecorded_lock:
                 self._unrecorded.pop(attempt_id, None)
-            was_leased = outcome.kind is OutcomeKind.PLACED and settled is None  # by the commit that stood after all
-            if settled is not None or (was_leased and self._ledger.writebacks.release_unbegun(lead_id)):
+            # Nothing was left to settle: the commit stood after all, with a lease for what nobody has begun.
+            stood = leased and settled is None and outcome.kind is OutcomeKind.PLACED
+            if settled is not None or (stood and self._ledger.writebacks.release_unbegun(lead_id)):
                 moved.append(lead_id)
         return moved
 

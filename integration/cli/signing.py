@@ -180,9 +180,10 @@ def _not_ours(called: str | None, public_url: str | None, target: str) -> Diagno
     if fitting == checked:
         return None
     text = (
-        f"The signature fits {fitting}, and PUBLIC_URL makes it {checked}: correct PUBLIC_URL, or the address in the "
+        f"The signature fits {fitting}, and PUBLIC_URL makes it {checked}: "
+        "correct PUBLIC_URL, or the address in the CRM."
     )
-    return Diagnosis(Suspect.PUBLIC_URL, f"{text}CRM.", is_proved=True)
+    return Diagnosis(Suspect.PUBLIC_URL, text, is_proved=True)
 
 
 def _captured(raw: bytes, headers: Sequence[str], method: str | None, target: str) -> Captured:

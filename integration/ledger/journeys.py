@@ -79,6 +79,9 @@ class Answer:
         return rows
 
 
+_Key = tuple[str, tuple[int, ...]]  # a statement is prepared for values of certain types
+
+
 @dataclass(frozen=True, slots=True)
 class _Parcel:
     """A statement as libpq takes it."""
@@ -91,9 +94,6 @@ class _Parcel:
     @property
     def key(self) -> _Key:
         return self.text, self.types
-
-
-_Key = tuple[str, tuple[int, ...]]  # a statement is prepared for values of certain types
 
 
 class Journeys:

@@ -180,9 +180,9 @@ class Writebacks:
             tx.run(_RELEASE, _names(job))
 
     def release_unbegun(self, lead_id: LeadId) -> bool:
-        """Give back the lease that a result brought along whose commit was in doubt. Whether there was one.
+        """Give back the lease that a result brought along whose commit was in doubt. Whether it still stood.
 
-        For the process that recorded the result, and knows that it has begun nothing.
+        For the process that had asked for it with the result, and knows that it has begun nothing.
         """
         with self._database.write() as tx:
             return tx.run(_RELEASE_UNBEGUN, {"lead_id": lead_id}) == 1

@@ -431,6 +431,22 @@ def test_a_result_whose_recording_was_not_confirmed_is_told_as_soon_as_the_datab
     assert stage.told(lead_id) == {"call_id": "call-1", "result": "called", "why": None}
 
 
+def test_what_another_worker_is_telling_is_not_taken_from_it(stage: Stage) -> None:
+    """The recording that was not confirmed had asked for no lease, so the one that stands is not its own."""
+    lead_id = stage.lead()
+    settle = stage.ledger.calls.settle
+
+    def settle_and_lose(*args: Any, **named: Any) -> Any:
+        settle(*args, **named)
+        raise LedgerUnavailable("the answer to COMMIT was lost")
+
+    with patch.object(stage.ledger.calls, "settle", settle_and_lose):
+        stage.advance(lead_id)
+    assert stage.ledger.writebacks.take(lead_id) is not None
+    assert stage.pipeline.record_the_unrecorded() == []
+    assert stage.ledger.writebacks.take(lead_id) is None
+
+
 def test_an_outcome_that_was_recorded_although_the_database_went_away_changes_nothing(stage: Stage) -> None:
     lead_id = stage.lead()
     settle = stage.ledger.calls.settle

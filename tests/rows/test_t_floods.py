@@ -56,7 +56,7 @@ def _forge(port: int, until: float, refused: list[int]) -> None:
     connection.close()
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc: every Linux has it")
 def test_t20_a_flood_of_forged_webhooks_holds_up_no_signed_one_and_takes_no_memory(rig: Rig) -> None:
     rig.start()
     rig.send(1)
